@@ -11,10 +11,16 @@ SEED ?= $(shell date +%s)
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 # Many tests wait for a clock or a browser: one worker more than there are cores.
 WORKERS ?= $(shell expr $(CORES) + 1)
+# A worker that has no test left takes half of those of the busiest. Otherwise one goes on alone for minutes.
+SHARED := --dist worksteal -n
 # What `make quick` runs, without the tests that are marked slow. The rest is for `make test`.
 QUICK := tests/rules tests/house tests/gate tests/simulation \
 	$(addprefix tests/life/test_,reserve.py confirm.py) \
 	$(addprefix tests/web/test_,api.py hot.py pages.py document.py problems.py health.py)
+
+# What `make test` does for a sample of pages, fields and requests, and `make soak` for all of them.
+WHOLE := tests/story tests/browser/test_admin.py \
+	$(addprefix tests/admin/test_,bad_values.py lookups.py) $(addprefix tests/web/test_,arbitrary_requests.py odd_requests.py)
 
 # Each run of the tests adds here what it skipped; `make test` prints it once, at its end.
 SKIPS := var/check/skips
@@ -22,6 +28,9 @@ SKIPS := var/check/skips
 # Checks read the settings, too; they get a demo's, in a folder of their own.
 CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header
+
+# Tests start hundreds of processes, and each would compile all code again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -41,18 +50,18 @@ quick: $(VENV)/.tests $(MO)  ## after each edit, in a minute: format, lint, type
 	$(VENV)/bin/ruff check --quiet
 	$(CHECKING) $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
-	$(PY) -m pytest -q -n $(CORES) -m "not slow and not browser" $(QUICK) $(ARGS)
+	$(PY) -m pytest -q $(SHARED) $(CORES) -m "not slow and not browser" $(QUICK) $(ARGS)
 
 test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
 	@mkdir -p var/check && rm -f $(SKIPS)
 	@result=0; export FLASHSALE_TEST_SKIPS=$(SKIPS); \
-	$(PY) -m pytest -n $(WORKERS) $(ARGS) && \
-	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n $(WORKERS) -m books $(ARGS) || result=$$?; \
+	$(PY) -m pytest $(SHARED) $(WORKERS) $(ARGS) && \
+	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest $(SHARED) $(WORKERS) -m books $(ARGS) || result=$$?; \
 	test ! -e $(SKIPS) || $(PY) -m tests.skips $(SKIPS); \
 	exit $$result
 
-soak: $(VENV)/.tests $(MO)  ## random steps, races and faults in their long forms; SEED=, STEPS=, ROUNDS=
-	FLASHSALE_SOAK=$(SEED) FLASHSALE_SOAK_STEPS=$(STEPS) FLASHSALE_SOAK_ROUNDS=$(ROUNDS) $(PY) -m pytest -q -n auto -p tests.soak tests/oracle tests/races tests/faults $(ARGS)
+soak: $(VENV)/.tests $(MO)  ## random steps, races, faults, pages and stories in their long forms; SEED=, STEPS=, ROUNDS=
+	FLASHSALE_SOAK=$(SEED) FLASHSALE_SOAK_STEPS=$(STEPS) FLASHSALE_SOAK_ROUNDS=$(ROUNDS) $(PY) -m pytest -q $(SHARED) auto -p tests.soak tests/oracle tests/races tests/faults $(WHOLE) $(ARGS)
 
 scale: $(VENV)/.tests $(MO)  ## break engines and hosts in the middle of sales, seeded; ARGS="--only hosts --rounds 10 --seed 1"
 	@FLASHSALE_DEMO=1 $(PY) manage.py scale $(ARGS)

@@ -63,7 +63,7 @@ def database_settings(
     options |= KEEPALIVE
     if pooled:
         _refuse_session_state(options)
-        config["DISABLE_SERVER_SIDE_CURSORS"] = True
+        config["POOLED"] = True
     else:
         limits = session_limits(statement_s=statement_s, idle_s=idle_s)
         settings = " ".join(f"-c {name}={value}" for name, value in limits.items())

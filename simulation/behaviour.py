@@ -143,9 +143,13 @@ async def _pay(participant: Participant, reserved: Answer) -> None:
         paid = await participant.shopper.pay(reservation=participant.reservation, deadline_ms=deadline_ms)
         participant.result = Result.BOUGHT if paid else Result.EXPIRED
     else:
-        _end_with(
-            participant, Result.EXPIRED if confirmed.code in {"expired", "not_held"} else Result.FAILED, confirmed
-        )
+        _end_with(participant, Result.EXPIRED if _came_too_late(confirmed) else Result.FAILED, confirmed)
+
+
+def _came_too_late(refused: Answer) -> bool:
+    """Whether the hold has expired, or ends before a payment by the chosen method could."""
+    too_little = "too little time is left" in str(refused.body.get("detail"))
+    return too_little or refused.code in {"expired", "not_held"}
 
 
 async def _confirm(participant: Participant, price: int) -> Answer:

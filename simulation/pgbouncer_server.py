@@ -21,7 +21,6 @@ SETTINGS = {
     "pool_mode": "transaction",
     "max_client_conn": "200",
     "default_pool_size": "20",
-    "server_round_robin": "0",
     "tcp_keepidle": "10",
     "tcp_keepintvl": "5",
     "tcp_keepcnt": "4",

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from flashsale.life import close, schedule
+from django.contrib.auth.models import User
+
+from flashsale.life import close, schedule, two_people
 from flashsale.models import Campaign, Sale
 from flashsale.rules.states import SaleState
 from simulation import crowd
@@ -21,6 +23,8 @@ from simulation.outbox import Outbox
 from simulation.people import PeopleFactory
 
 CODE = "practice"
+# Users of the demo (logins.py) who publish together, if the settings demand two people for so few units.
+PUBLISHERS = ("admin", "sari")
 LINE = "practice"
 PAGE, PARTNER = "practice-page", "practice-shop"
 LOBBY = timedelta(seconds=60)
@@ -81,7 +85,12 @@ def next_sale(campaign: Campaign) -> Sale:
         rate_per_s=RATE_PER_S,
         max_entries=poco.ENTRIES_MAX,
     )
-    return schedule.publish(sale=sale)
+    if not two_people.needs_two(sale, UNITS):
+        return schedule.publish(sale=sale)
+    # One user of the demo proposes, and another one publishes.
+    for user in User.objects.filter(username__in=PUBLISHERS):
+        sale = schedule.publish(sale=sale, by=user)
+    return sale
 
 
 def current_sale(campaign: Campaign) -> Sale | None:

@@ -13,8 +13,9 @@ import redis
 from django.core.management import call_command
 from django.core.management.commands import flush
 from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
 from django.utils import translation
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 
 from flashsale.gate import bridge, client
 from flashsale.life import send_codes
@@ -22,7 +23,7 @@ from flashsale.providers import http
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
-from tests import guard, servers
+from tests import databases, guard, servers
 from tests.sent_codes import all_sent
 
 # A busy machine may stop an example for longer than the 200 ms that it may take by default.
@@ -94,6 +95,12 @@ def in_background() -> None:
     """Codes go out in the background, as they do in production."""
 
 
+@pytest.fixture
+def fast_passwords(settings: Settings) -> None:
+    """Passwords are hashed in no time. For tests that log in in this process, not at a server of their own."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture(autouse=True)
 def _default_language() -> None:
     """Removes the language that the page of an earlier test has set in this thread."""
@@ -114,9 +121,22 @@ def gate(_eraser: redis.Redis) -> redis.Redis:
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
-    """Keeps the databases of our own server. They end with it, and a drop fails while threads are connected."""
-    return "FLASHSALE_TEST_DB_GOES" in os.environ or bool(request.config.getvalue("reuse_db"))
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Replaces the fixture of pytest-django, which makes no database when only fixtures of a run ask for one.
+
+    Databases on our own server end with it: they are copies of one that is migrated once, and they are not dropped.
+    """
+    ours, made = "FLASHSALE_TEST_SHARED" in os.environ, []
+    with django_db_blocker.unblock():
+        if ours:
+            databases.make()
+        else:
+            made = setup_databases(verbosity=0, interactive=False, aliases={"default": None})
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(scope="module")

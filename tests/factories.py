@@ -1,12 +1,13 @@
 """What a test begins with: the POCO campaign, a sale in one of its phases, and people with places in its line."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
@@ -17,7 +18,7 @@ from flashsale.life.enter import Entry, digest_identity, enter
 from flashsale.life.look import PlaceView, look
 from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
-from flashsale.models import Campaign, Clock, Sale
+from flashsale.models import Campaign, CampaignAxis, Channel, Clock, Record, Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 
@@ -49,7 +50,25 @@ def poco_campaign(**fields: Any) -> Campaign:
     values: dict[str, Any] = {
         "code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS, "undo_s": 0,
     } | fields  # fmt: skip
-    return plan_campaign(**values)
+    return plan_campaign(**values) if fields else _planned(**values)
+
+
+def _planned(*, axes: Mapping[Axis, str], channels: Sequence[Mapping[str, Any]], **values: Any) -> Campaign:
+    """As `plan_campaign`, in six statements instead of seventy: these values are known to be valid."""
+    with transaction.atomic():
+        campaign = Campaign.objects.create(**values)
+        CampaignAxis.objects.bulk_create(
+            CampaignAxis(
+                campaign=campaign,
+                axis=axis.value,
+                hard="hard" in kind,
+                checked_at="enter" if "enter" in kind else "confirm",
+            )
+            for axis, kind in axes.items()
+        )
+        Channel.objects.bulk_create(Channel(campaign=campaign, **channel) for channel in channels)
+        Record.write("plan", by=None, campaign=campaign)
+    return campaign
 
 
 def draft_sale(

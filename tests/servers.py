@@ -5,6 +5,7 @@
     TEST_REDIS_URL       a Redis that already runs; the tests erase EVERYTHING in it, many times
 
 The workers of pytest-xdist share the PostgreSQL of their parent, but each has its own database and its own Redis.
+FLASHSALE_TEST_SHARED names the folder of the parent, where they agree on who migrates: see tests/databases.py.
 """
 
 import atexit
@@ -67,6 +68,8 @@ def start() -> None:
         REDIS_URL=os.environ.get("TEST_REDIS_URL") or _redis(),
         DATABASE_URL=_books(),
     )
+    # A busy machine may stop a test within a transaction for ten seconds, after which PostgreSQL would end its session.
+    os.environ.setdefault("FLASHSALE_DB_IDLE_S", "120")
     for name in ("BROKER_URL", "LIMITS_URL", "FLASHSALE_DEMO"):
         os.environ.pop(name, None)
 
@@ -99,9 +102,10 @@ def _redis() -> str:
 def _books() -> str:
     global postgres_server  # noqa: PLW0603
     if os.environ.get("FLASHSALE_TEST_DB", "postgres") == "sqlite":
+        os.environ.setdefault("FLASHSALE_TEST_SHARED", str(folder))
         return f"sqlite:///{folder / 'books.sqlite3'}"
     if not os.environ.get("TEST_DATABASE_URL"):
         postgres_server = PostgresServer(folder=folder / "postgres", port=free_port(), durable=False).start()
         os.environ["TEST_DATABASE_URL"] = postgres_server.url
-        os.environ["FLASHSALE_TEST_DB_GOES"] = "1"  # databases end with their server, so they are not dropped
+        os.environ["FLASHSALE_TEST_SHARED"] = str(folder)
     return os.environ["TEST_DATABASE_URL"]

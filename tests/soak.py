@@ -1,5 +1,7 @@
 """The long tests of `make soak`: random steps from a seed, races and faults in several rounds, and a table of results.
 
+Tests that look at a sample in `make test` look at everything here: see tests/samples.py.
+
     FLASHSALE_SOAK           the first seed, an integer; the table shows all seeds
     FLASHSALE_SOAK_STEPS     number of random steps (15,000)
     FLASHSALE_SOAK_ROUNDS    how often each race and each fault runs (5)
@@ -22,10 +24,15 @@ ROUNDS = int(os.environ.get("FLASHSALE_SOAK_ROUNDS") or 5)
 RUNS = 10
 STEPS_A_RUN = -(-STEPS // RUNS)
 SEEDS = range(SEED, SEED + RUNS) if SEED else (0,)
+IN_ROUNDS = {"races", "faults"}
 FORMS = {
     "oracle": ("random steps", "each answer, all counters, every state promise after each step"),
     "races": ("races", "one winner, no unit or person twice; without its guard each race is lost"),
     "faults": ("chaos", "nothing acknowledged is lost when gate, books or a process goes away"),
+    "admin": ("fields and lists", "no value and no lookup in the admin is an error of ours"),
+    "browser": ("pages", "every page of the admin fits and can be used by everybody"),
+    "story": ("stories", "every promise holds; without its guard each is broken"),
+    "web": ("requests", "every answer to an arbitrary request is described"),
 }
 
 
@@ -36,7 +43,7 @@ def soak_round() -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Makes each race and fault run once per round."""
-    if SEED and _form(metafunc.definition.nodeid) in {"races", "faults"}:
+    if SEED and _form(metafunc.definition.nodeid) in IN_ROUNDS:
         metafunc.fixturenames.append("soak_round")
         metafunc.parametrize("soak_round", range(1, ROUNDS + 1), ids=lambda n: f"round-{n}", indirect=True)
 
@@ -70,10 +77,12 @@ def _form(nodeid: str) -> str:
     return nodeid.removeprefix("tests/").partition("/")[0]
 
 
-def _how_much(reports: Iterable[pytest.TestReport]) -> str:
+def _how_much(reports: Sequence[pytest.TestReport]) -> str:
     told: list[dict[str, Any]] = [dict(report.user_properties) for report in reports]
     steps = sum(int(properties.get("steps", 0)) for properties in told)
-    return f"{steps:,} steps" if steps else f"{len(told):,} runs, {ROUNDS} rounds"
+    if steps:
+        return f"{steps:,} steps"
+    return f"{len(told):,} runs, {ROUNDS} rounds" if _form(reports[0].nodeid) in IN_ROUNDS else f"{len(told):,} tests"
 
 
 def _result(reports: Iterable[pytest.TestReport]) -> str:

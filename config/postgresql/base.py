@@ -33,7 +33,7 @@ ONLY_LOCAL = "PostgreSQL committed without its synchronous standby: the change i
 _only_local: "WeakSet[psycopg.Connection[Any]]" = WeakSet()
 
 
-class Cursor(base.Cursor):  # type: ignore[misc]
+class Cursor(base.Cursor):
     """Closes the connection when the server is no primary any more, or has acknowledged too early."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -77,7 +77,7 @@ def _hear(connection: "psycopg.Connection[Any]") -> None:
     connection.add_notice_handler(note)
 
 
-class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
+class DatabaseWrapper(base.DatabaseWrapper):
     """A connection of a thread to the primary."""
 
     @property
@@ -87,10 +87,11 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         if self.alias == base.NO_DB_ALIAS or not options:
             return None
         if self.alias not in self._connection_pools:
+            configure: Any = self._configure_connection
             made: ConnectionPool[Any] = ConnectionPool(
                 kwargs={**self.get_connection_params(), "autocommit": True},
                 open=False,
-                configure=self._configure_connection,
+                configure=configure,
                 check=_check,
                 reconnect_timeout=RECONNECT_S,
                 **options,
@@ -102,6 +103,12 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
     def get_connection_params(self) -> dict[str, Any]:
         """As Django's, with our cursor."""
         return {**super().get_connection_params(), "cursor_factory": Cursor}
+
+    def chunked_cursor(self) -> Any:
+        """As Django's. Behind a pooler, a cursor of the server lives only as long as its transaction."""
+        if self.settings_dict.get("POOLED") and not self.in_atomic_block:
+            return self.cursor()
+        return super().chunked_cursor()
 
     def _configure_connection(self, connection: "psycopg.Connection[Any]") -> bool:
         _hear(connection)

@@ -28,6 +28,7 @@ from django.utils.translation import gettext as _
 from flashsale.admin.row_form import SEEN, RowForm, digest_of
 from flashsale.gate.client import GateDown
 from flashsale.life.advisory_lock import advisory_lock
+from flashsale.life.staff_campaigns import is_limited
 from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.rules.outcomes import Refused
 
@@ -92,7 +93,8 @@ class Action(ABC):
     """One verb of `flashsale/life` with its confirmation page.
 
     `name` is part of the URL. `title` is the text of the button. `bulk` adds the action to the list of rows.
-    `needs_proof` asks the person for a fresh proof before the page and before the action.
+    `needs_proof` asks the person for a fresh proof before the page and before the action. `is_global`: what it makes or
+    changes counts for all campaigns, so a user who is limited to some may not do it.
     """
 
     name: str
@@ -100,8 +102,13 @@ class Action(ABC):
     permission: str
     bulk = False
     needs_proof = False
+    is_global = False
     # Whether `preview` shows what follows from the filled-in form before the action is performed.
     has_preview = False
+
+    def may(self, user: Any) -> bool:
+        """Whether the user has the right to do it."""
+        return user.has_perm(self.permission) and not (self.is_global and is_limited(user))
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
@@ -110,6 +117,10 @@ class Action(ABC):
     @abstractmethod
     def consequences(self, rows: Sequence[Any]) -> list[str]:
         """Sentences that say what will happen."""
+
+    def button_text(self, rows: Sequence[Any]) -> str | Promise:  # noqa: ARG002 - most buttons say the title
+        """The text of the button that performs the action."""
+        return self.title
 
     def obstacles(self, rows: Sequence[Any]) -> list[str]:  # noqa: ARG002 - most actions have none
         """Sentences that say why the action is not possible yet. With one or more, the page shows no form."""
@@ -133,6 +144,10 @@ class Action(ABC):
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""
         return forms.Form(data)
+
+    def form_for(self, user: Any, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - most need no user
+        """As `build_form`, where the choices depend on the user's campaigns."""
+        return self.build_form(rows, data)
 
     def posted(self, request: HttpRequest) -> Any:
         """What the form reads: the posted values. An action with a file adds its content."""
@@ -183,7 +198,7 @@ class ActionAdmin(RowForm):
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         for action in self.row_actions:
-            if action.bulk and request.user.has_perm(action.permission):
+            if action.bulk and action.may(request.user):
                 actions[action.name] = (self._list_action(action), action.name, action.title)
         return actions
 
@@ -204,7 +219,7 @@ class ActionAdmin(RowForm):
             context["row_actions"] = [
                 (action.title, self.action_url(action, [row.pk]))
                 for action in self.row_actions
-                if request.user.has_perm(action.permission) and action.is_available(row)
+                if action.may(request.user) and action.is_available(row)
             ]
             context["panel_template"] = self.panel_template
             context["panel"] = self.panel(row)
@@ -226,7 +241,7 @@ class ActionAdmin(RowForm):
 
     def action_view(self, request: HttpRequest, action: Action) -> HttpResponse:
         """The action's page. GET shows the consequences and the form; POST performs the action."""
-        if not request.user.has_perm(action.permission):
+        if not action.may(request.user):
             raise PermissionDenied
         if action.needs_proof:
             demand_fresh_proof(request)
@@ -236,7 +251,10 @@ class ActionAdmin(RowForm):
             text = _("%(action)s is possible for one row at a time.")
             self.message_user(request, text % {"action": action.title}, messages.ERROR)
             return HttpResponseRedirect(self._back_url(request, rows))
-        form = action.build_form(rows, action.posted(request) if request.method == "POST" else None)
+        form = action.form_for(request.user, rows, action.posted(request) if request.method == "POST" else None)
+        for form_field in form.fields.values():
+            # Before the form is checked, because a field that was checked keeps the label that it had then.
+            form_field.label = capfirst(form_field.label)
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
         preview = None
         if request.method == "POST" and not unopened and form.is_valid():
@@ -254,8 +272,6 @@ class ActionAdmin(RowForm):
     def _page_context(
         self, request: HttpRequest, action: Action, rows: Sequence[Any], form: forms.Form, unopened: Sequence[Any]
     ) -> dict[str, Any]:
-        for form_field in form.fields.values():
-            form_field.label = capfirst(form_field.label)
         available = [row for row in rows if action.is_available(row)]
         action.note_readings(available, request.user)
         # Before the rest, so that a change in between is noticed rather than missed.
@@ -273,7 +289,7 @@ class ActionAdmin(RowForm):
             "unavailable": len(rows) - len(available),
             "consequences": action.consequences(available) if available else [],
             "tables": action.tables(available) if available else [],
-            "button": getattr(action, "button", action.title),
+            "button": action.button_text(available),
             "next_steps": action.next_steps(available, request.user) if available else [],
             "obstacles": action.obstacles(available)
             if available

@@ -90,6 +90,7 @@ class Overturn(AppealDecision):
     """Decides in favour of the buyer."""
 
     name = "overturn"
+    needs_proof = True
     title = gettext_lazy("Overturn: the buyer is right")
     overturned = True
     done_text = gettext_lazy("Overturned: the order is valid again.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -23,7 +23,9 @@ from flashsale.life import monitor, samples
 from flashsale.life.alarm_list import ALARMS, AlarmKind
 from flashsale.life.alarms import open_alarms
 from flashsale.life.samples import LineSample, Sample
+from flashsale.life.staff_campaigns import is_limited, rows_of
 from flashsale.models import Alarm, Case, Sale
+from flashsale.models.record import record_name
 from flashsale.models.sale import ms
 from flashsale.rules.states import CaseState, Phase, SaleState
 
@@ -130,8 +132,11 @@ def _rank(sale: Sale, now: datetime) -> int | None:
     return 2 if begun and now < ended_at + ENDED_SHOWN else None
 
 
-def content(sales: Sequence[Sale], *, span: int | None = None) -> dict[str, Any]:
-    """The context of the board of these sales; with `span` (minutes) it has the charts. Raises django.db.Error."""
+def content(sales: Sequence[Sale], *, user: Any, span: int | None = None) -> dict[str, Any]:
+    """The context of the board of these sales; with `span` (minutes) it has the charts. Raises django.db.Error.
+
+    Alarms and cases are those of the user's campaigns, with the alarms of the whole installation.
+    """
     now = timezone.now()
     known = monitor.latest()
     live = live_figures([one.code for one in sales])
@@ -142,18 +147,27 @@ def content(sales: Sequence[Sale], *, span: int | None = None) -> dict[str, Any]
         one.charts = charts(found, one.sale.campaign.zone)
     return {
         "boards": boards,
-        "alarms": [_shown(alarm, now) for alarm in open_alarms()],
-        "backlog": Case.objects.filter(state__in=[CaseState.OPEN, CaseState.PROPOSED]).aggregate(n=Count("pk"))["n"],
+        "alarms": [_shown(alarm, now) for alarm in _alarms(user)],
+        "backlog": rows_of(Case.objects.filter(state__in=[CaseState.OPEN, CaseState.PROPOSED]), user).count(),
         "gate_answers": known.gate_answers,
         "at": local_time(now, timezone.get_current_timezone()),
         "at_ms": ms(now),
     }
 
 
-def alarm_lines() -> list[tuple[AlarmKind, str, str]]:
-    """Each open alarm: its kind, its sentence, and since when."""
+def alarm_lines(user: Any) -> list[tuple[AlarmKind, str, str]]:
+    """Each open alarm that the user may see: its kind, its sentence, and since when."""
     now = timezone.now()
-    return [_shown(alarm, now) for alarm in open_alarms()]
+    return [_shown(alarm, now) for alarm in _alarms(user)]
+
+
+def _alarms(user: Any) -> list[Alarm]:
+    """The open alarms. A limited user sees those about sales of other campaigns nowhere."""
+    found = list(open_alarms())
+    if not is_limited(user):
+        return found
+    own = {record_name(sale) for sale in rows_of(Sale.objects.all(), user)}
+    return [alarm for alarm in found if not alarm.subject.startswith("sale:") or alarm.subject in own]
 
 
 def _shown(alarm: Alarm, now: datetime) -> tuple[AlarmKind, str, str]:

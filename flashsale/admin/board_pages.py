@@ -50,7 +50,7 @@ class BoardPages(ActionAdmin):
         span = next((minutes for minutes in board.SPANS if str(minutes) == asked), board.SPAN)
         big = "big" in request.GET
         sales = [sale] if sale else board.board_sales(self.get_queryset(request))
-        found = board.content(sales, span=span if sale else None)
+        found = board.content(sales, user=request.user, span=span if sale else None)
         for one in found["boards"]:
             one.controls = self._controls(request, one.sale)
         kept = "".join([f"&span={span}" if span != board.SPAN else "", "&big=1" if big else ""])
@@ -79,7 +79,7 @@ class BoardPages(ActionAdmin):
         return [
             (name, actions[name].title, f"{self.action_url(actions[name], [sale.pk])}&back={BACK}")
             for name in CONTROLS
-            if request.user.has_perm(actions[name].permission) and actions[name].is_available(sale)
+            if actions[name].may(request.user) and actions[name].is_available(sale)
         ]
 
     def _back_url(self, request: HttpRequest, rows: Sequence[Any]) -> str:

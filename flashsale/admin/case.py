@@ -16,6 +16,7 @@ from flashsale.admin.case_desk import DESK_ACTIONS, DeadlineFilter, WhoseFilter,
 from flashsale.admin.labels import local_time, state_label
 from flashsale.life.review import record_view
 from flashsale.models import Case
+from flashsale.rules.money import format_money
 
 
 @admin.register(Case)
@@ -119,8 +120,8 @@ class CaseAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("amount"), ordering="reservation__amount")
     def amount(self, case: Case) -> str:
-        """The amount of the order, in whole units of the currency."""
-        return f"{case.reservation.amount} {case.reservation.sale.campaign.currency}"
+        """The amount of the order with its currency."""
+        return format_money(case.reservation.amount, case.reservation.sale.campaign.currency)
 
     @admin.display(description=gettext_lazy("deadline"), ordering="deadline_at")
     def deadline(self, case: Case) -> str:

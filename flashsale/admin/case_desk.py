@@ -27,6 +27,7 @@ from flashsale.life.case_desk import RingRow
 from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Case
+from flashsale.rules.money import format_money
 from flashsale.rules.states import CaseState, ReservationState
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -42,6 +43,8 @@ def _why(row: RingRow, case: Case) -> str:
         return _("no case: the order is not valid any more")
     if row.order.sale_id != case.reservation.sale_id:
         return _("no case: it belongs to another sale, %(sale)s") % {"sale": row.order.sale.name}
+    if not row.scored:
+        return _("no case: the buyer has restricted the order, or is erased")
     if row.score < row.threshold:
         return _("no case: below the threshold of %(threshold)d") % {"threshold": row.threshold}
     return _("no case yet")
@@ -53,7 +56,7 @@ def ring_table(case: Case, rows: Sequence[RingRow]) -> Table:
         [
             _link(row),
             f"{row.score:.0f}",
-            f"{row.order.amount} {row.order.sale.campaign.currency}",
+            format_money(row.order.amount, row.order.sale.campaign.currency),
             evidence_summary(row.evidence),
             _why(row, case),
         ]
@@ -73,7 +76,10 @@ class Ring(CaseAction):
 
     name = "ring"
     title = gettext_lazy("The rest of this ring")
-    button = gettext_lazy("Open cases for the rest")
+
+    def button_text(self, rows: Sequence[Case]) -> str:  # noqa: ARG002
+        """The title is that of the page, which shows the ring."""
+        return _("Open cases for the rest")
 
     def is_available(self, row: Case) -> bool:
         """For a case with a ring of more than one order."""

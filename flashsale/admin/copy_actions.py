@@ -90,7 +90,7 @@ class CopySale(Action):
         by = clock_of(data["opens_at"], sale.campaign.zone) - clock_of(sale.opens_at, sale.campaign.zone)
         planned = copy_plan.planned_sale(sale=sale, by=by, code=data["code"], name=data["name"])
         listed = ListEntry.objects.filter(allocation__sale=sale).count()
-        texts = [_("One draft is made, with new times on the same clock. Publish it when it is ready.")]
+        texts = [_("One draft is made. All its times move with its opening. Publish it when it is ready.")]
         if "listed" in {name for line in planned.lines for name in line}:
             text = ngettext(
                 "%(count)d person is on its lists.",
@@ -116,6 +116,7 @@ class CopyCampaign(Action):
     name = "copy"
     title = gettext_lazy("Copy")
     permission = "flashsale.add_campaign"
+    is_global = True
     has_preview = True
 
     def is_available(self, row: Campaign) -> bool:
@@ -169,7 +170,7 @@ def _reminders(planned: Sequence[PlannedCopy]) -> list[str]:
 
 
 def _times_table(planned: Sequence[PlannedCopy]) -> Table:
-    head = [_("sale"), _("code"), _("lobby opens"), _("opens"), _("closes"), _("opened before")]
+    head = [_("sale"), _("code"), _("lobby opens"), _("opens"), _("closes"), _("the source opens")]
     rows = []
     for copy in planned:
         zone = copy.source.campaign.zone

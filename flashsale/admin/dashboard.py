@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,15 +18,17 @@ from flashsale.admin.partner_key import ending_keys
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import QuotaAlarm, alarms
+from flashsale.life import two_people
 from flashsale.life.person_requests import due_requests
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.waiting_money import WHO_LABELS, people_wait
-from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, PersonRequest, Sale
+from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, PersonRequest, Proposal, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState
 
 SALES_MAX = 8
 REQUESTS_MAX = 10
+PROPOSALS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
     notices = rows_of(Notice.objects.filter(sale__campaign__sandbox_of=None), user).order_by()
     appeals = rows_of(Appeal.objects.order_by(), user)
     return {
-        "alarms": alarm_lines() if may("flashsale.view_sale") else None,
+        "alarms": alarm_lines(user) if may("flashsale.view_sale") else None,
+        "proposals": _proposals(user) if may("flashsale.view_sale") else [],
         "sales": _sale_tiles(user) if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
         "appeals": _counts(appeals, AppealState.OPEN) if may("flashsale.view_appeal") else None,
@@ -61,6 +65,21 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
         "requests": _due_requests(user) if may("flashsale.view_personrequest") else None,
         "quotas": _quota_alarms(user) if may("flashsale.view_channel") else None,
     }
+
+
+def _proposals(user: Any) -> list[tuple[str, str, str]]:
+    """What waits for a second person: the address of the page, what is proposed, and by whom and when."""
+    actions = {Proposal.Verb.PUBLISH: "publish", Proposal.Verb.ADD_UNITS: "add-units"}
+    sales = rows_of(Sale.objects.all(), user)
+    return [
+        (
+            reverse(f"admin:flashsale_sale_{actions[Proposal.Verb(one.verb)]}") + f"?id={one.sale_id}",
+            f"{one.sale.name} ({one.sale.code}): {one.get_verb_display()}",
+            f"{one.by}, {local_time(one.at, one.sale.campaign.zone)}",
+        )
+        for one in two_people.open_proposals().filter(sale__in=sales)[:PROPOSALS_MAX]
+        if two_people.counts(one)
+    ]
 
 
 def _ending_keys(user: Any) -> list[tuple[PartnerKey, str]]:

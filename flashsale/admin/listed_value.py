@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -28,16 +29,16 @@ class ListedValueForm(forms.ModelForm):
     """A value as a person types it. Only its digest is stored."""
 
     axis = forms.ChoiceField(
-        label=gettext_lazy("axis"), choices=[(axis.value, KIND_LABELS[axis]) for axis in listed_values.AXES]
+        label=capfirst(gettext_lazy("axis")), choices=[(axis.value, KIND_LABELS[axis]) for axis in listed_values.AXES]
     )
     value = forms.CharField(
-        label=gettext_lazy("value"),
+        label=capfirst(gettext_lazy("value")),
         max_length=ADDRESS_CHARS_MAX,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "size": 60}),
         help_text=gettext_lazy("As the buyer writes it, in any spelling. It becomes a digest at once and is not kept."),
     )
     channel = forms.ModelChoiceField(
-        label=gettext_lazy("channel"),
+        label=capfirst(gettext_lazy("channel")),
         queryset=Channel.objects.none(),
         required=False,
         help_text=gettext_lazy("Only for an account, which belongs to one channel."),
@@ -52,9 +53,17 @@ class ListedValueForm(forms.ModelForm):
                 " device or card still does. Block: people always look at its orders. No order is cancelled"
                 " automatically."
             ),
+            "expires_at": gettext_lazy("After this time the entry has no effect. The time is in the campaign's zone."),
             "why": gettext_lazy("Why the value is on the list, for colleagues. Write no names."),
-            "expires_at": gettext_lazy("After this time the entry has no effect. The time is in UTC."),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The channels of the user's campaigns. All requests share the fields of the class, so only the form's own
+        # field may get them.
+        if "channel" in self.fields:
+            own = self.fields["campaign"].queryset  # type: ignore[attr-defined]
+            self.fields["channel"].queryset = Channel.objects.filter(campaign__in=own).select_related("campaign")  # type: ignore[attr-defined]
 
     def clean_value(self) -> str:
         """The value without invisible characters."""
@@ -66,6 +75,9 @@ class ListedValueForm(forms.ModelForm):
         if self.errors:
             return data
         possible_time(data["expires_at"])
+        # The field was read on the clock of this server. What the person means is the clock of the campaign.
+        typed = timezone.make_naive(data["expires_at"])
+        data["expires_at"] = typed.replace(tzinfo=data["campaign"].zone)
         if data["expires_at"] <= timezone.now():
             raise ValidationError({"expires_at": _("The end must be in the future.")})
         axis = Axis(data["axis"])
@@ -144,14 +156,10 @@ class ListedValueAdmin(ReadOnlyAdmin):
         return request.user.has_perm("flashsale.add_listedvalue")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """The form with the channels of the user's campaigns."""
-        if obj is not None:
-            return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
-        form = super().get_form(request, obj, change, **kwargs)
-        if "channel" in form.base_fields:
-            own = form.base_fields["campaign"].queryset  # type: ignore[attr-defined]
-            form.base_fields["channel"].queryset = Channel.objects.filter(campaign__in=own).select_related("campaign")  # type: ignore[attr-defined]
-        return form
+        """The form for a new entry; none of its fields for a stored one."""
+        return super().get_form(
+            request, obj, change, **(kwargs if obj is None else {**kwargs, "form": forms.ModelForm})
+        )
 
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
         """Without campaigns that are erased, and without those of test sales."""

@@ -64,6 +64,7 @@ class CorrectAddress(Action):
     """failed | sent | told → due, to another address."""
 
     name = "correct-address"
+    needs_proof = True
     title = gettext_lazy("Correct the address and send again")
     permission = "flashsale.change_contact"
 

@@ -88,6 +88,7 @@ class MakeKey(Action):
     """Makes a Bearer key for a partner and shows it once, with its signing secret."""
 
     name = "make-key"
+    needs_proof = True
     title = gettext_lazy("Make a key")
     permission = "flashsale.add_partnerkey"
 
@@ -151,6 +152,7 @@ class ChangeKey(Action):
     """Changes what a key may do."""
 
     name = "change-rights"
+    needs_proof = True
     title = gettext_lazy("Change what it may do")
     permission = "flashsale.change_partnerkey"
 

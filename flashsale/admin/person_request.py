@@ -271,17 +271,19 @@ class Erase(RequestAction):
         """What goes for ever, and what stays."""
         return [
             _(
-                "The contact, digests, bank account, what partners attached, pieces of digests in evidence and the "
-                "place in a line are deleted for ever."
+                "The contact, digests, bank account, what partners attached, notes on cases, entries on lists, pieces "
+                "of digests in evidence and the place in a line are deleted for ever."
             ),
             _(
                 "Orders, payments, refunds and settlements stay as facts without a person: the law obliges a shop to "
                 "keep its accounts."
             ),
             _(
-                "While a sale of the campaign is not over, the limit still counts the units of the person. Its digests "
-                "go when the last sale is over."
-            ),
+                "While a sale of the campaign is not over, or another one is planned, the limit still counts the units "
+                "of the person. Its digests go when the last sale is over, or %(days)d days after it if the plan comes "
+                "to nothing. Tell the person."
+            )
+            % {"days": erase_person.PLANNED_MOST.days},
             _("The person who took the request cannot approve it."),
         ]
 

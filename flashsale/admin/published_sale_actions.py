@@ -160,6 +160,7 @@ class AddUnits(BeforeOpening):
     """Adds new units to a line."""
 
     name = "add-units"
+    needs_proof = True
     title = gettext_lazy("Add units")
     form = AddUnitsForm
 
@@ -219,6 +220,7 @@ class CloseEarly(PublishedSaleAction):
     """open → closed."""
 
     name = "close-early"
+    needs_proof = True
     title = gettext_lazy("Close early")
 
     def is_available(self, row: Sale) -> bool:

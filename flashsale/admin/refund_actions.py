@@ -10,7 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import Action
+from flashsale.admin.labels import local_time
 from flashsale.life import refund, stray_refunds
+from flashsale.life.address_changes import address_changes
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.rules.states import RefundState
 
@@ -49,7 +51,7 @@ class SendNow(RefundAction):
     name = "send-now"
     title = gettext_lazy("Send the refund now")
     state = RefundState.DUE
-    done_text = gettext_lazy("The refund is sent. The appeal goes on.")
+    done_text = gettext_lazy("The refund is sent. The buyer may still appeal.")
     texts = (
         gettext_lazy("The buyer gets the money back, although an appeal may still come or is not decided."),
         gettext_lazy("If the buyer wins the appeal, they get the first unit of the next sale in place of the order."),
@@ -78,6 +80,16 @@ class ByHand(RefundAction):
     def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Gives the provider up."""
         return self.done(refund.send_by_hand, row, by=request.user)
+
+
+def address_texts(row: Refund) -> list[str]:
+    """A sentence for each change of the buyer's e-mail address by staff: somebody else may have answered the letter."""
+    order = row.attempt.reservation
+    text = _("%(who)s changed the buyer's e-mail address on %(when)s. Ask the buyer by phone before money goes out.")
+    return [
+        text % {"who": change.name, "when": local_time(change.at, order.sale.campaign.zone)}
+        for change in address_changes(order)
+    ]
 
 
 def given_at(row: Refund) -> str:
@@ -111,7 +123,7 @@ class Transferred(RefundAction):
     def consequences(self, rows: Sequence[Refund]) -> list[str]:
         """What will happen, and a warning if the last list for transfers does not have the buyer's account."""
         account = getattr(rows[0], "bank_account", None)
-        texts = super().consequences(rows)
+        texts = [*address_texts(rows[0]), *super().consequences(rows)]
         if rows[0].state == RefundState.FAILED:
             back = _(
                 "If the provider's dashboard shows that the money is back already, note the reference of that refund."
@@ -141,6 +153,10 @@ class ConfirmTransfer(RefundAction):
     state = RefundState.TRANSFERRED
     done_text = gettext_lazy("The transfer is confirmed.")
     texts = (gettext_lazy("The account statement shows the transfer with this amount and reference."),)
+
+    def consequences(self, rows: Sequence[Refund]) -> list[str]:
+        """What the person confirms, and who has changed the buyer's address."""
+        return [*address_texts(rows[0]), *super().consequences(rows)]
 
     def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Refused to the person who made the transfer."""
@@ -180,6 +196,7 @@ class SettleDoubt(Action):
     """A doubt about the money of a payment is settled with the provider."""
 
     name = "settle-doubt"
+    needs_proof = True
     title = gettext_lazy("I have settled it with the provider")
     permission = RefundAction.permission
 

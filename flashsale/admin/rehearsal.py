@@ -74,6 +74,14 @@ class RehearseForm(forms.Form):
         if not has_simulation():
             self.fields["elsewhere"].initial = True
 
+    def clean_forced(self) -> bool:
+        """Refuses here what `rehearse.start` would refuse, so that the page keeps what was typed."""
+        forced = bool(self.cleaned_data["forced"])
+        near = [] if forced else rehearse.live_sales_in_the_way()
+        if near:
+            raise forms.ValidationError([*near, _("Tick this to rehearse all the same.")])
+        return forced
+
 
 class Rehearse(SaleAction):
     """Copies the sale in test mode, and sends a simulated crowd to the copy."""
@@ -102,8 +110,11 @@ class Rehearse(SaleAction):
             _("Simulated people enter the copy over real HTTP, at the doors of this installation: %(url)s.")
             % {"url": settings.FLASHSALE_REHEARSAL_URL},
             _("It costs real work of Redis, PostgreSQL and the doors, until the crowd leaves. A button stops it."),
-            _("No real unit is sold, no limit is used, no money moves, no letter goes out, and no list has the copy."),
-            _("It lasts %(minutes)d minutes at most, with %(people)d people at most, %(speed)d entering in a second.")
+            _("No real unit is sold, no limit is used, no money moves and no letter goes out. Shoppers do not see it."),
+            _(
+                "It lasts %(minutes)d minutes at most. At most %(people)d people come, and at most %(speed)d of them"
+                " enter in a second."
+            )
             % {
                 "minutes": settings.FLASHSALE_REHEARSAL_MINUTES,
                 "people": settings.FLASHSALE_REHEARSAL_PEOPLE,

@@ -20,7 +20,7 @@ from flashsale.admin.support import SupportPages
 from flashsale.life import refund, review
 from flashsale.life.find_orders import FOUND_MAX
 from flashsale.life.find_person import find_in_list
-from flashsale.life.read_contacts import read_contacts
+from flashsale.life.read_contacts import look_at_contact
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
 from flashsale.rules.money import format_money
@@ -56,6 +56,7 @@ class RefundAgain(Action):
     """Tries a failed refund again."""
 
     name = "refund-again"
+    needs_proof = True
     title = gettext_lazy("Try the refund again")
     permission = "flashsale.settle_refund"
 
@@ -78,6 +79,7 @@ class SendBack(Action):
     """Sends money back that is not what was asked for."""
 
     name = "send-back"
+    needs_proof = True
     title = gettext_lazy("Send the money back")
     permission = "flashsale.settle_refund"
 
@@ -310,7 +312,10 @@ class ReservationAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("contact"))
     def buyer(self, order: Any) -> str:
         """Name, address, phone, e-mail, and the statement of an appeal. Leaves a record of the reader."""
-        found = read_contacts(reservations=[order], by=order.reader)
+        try:
+            found = look_at_contact(reservation=order, by=order.reader)
+        except ValidationError as error:
+            return error.messages[0]
         if order.pk not in found:
             return _("none, or erased")
         data = found[order.pk]

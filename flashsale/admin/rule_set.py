@@ -51,10 +51,16 @@ class TryOnSale(Action):
         form.fields["sale"].queryset = over.exclude(state=SaleState.DRAFT).order_by("-opens_at")  # type: ignore[attr-defined]
         return form
 
+    def form_for(self, user: Any, rows: Sequence[PublishedRuleSet], data: Any) -> forms.Form:
+        """As `build_form`, with the sales of the user's campaigns only."""
+        form = super().form_for(user, rows, data)
+        if "sale" in form.fields:
+            field: Any = form.fields["sale"]
+            field.queryset = rows_of(field.queryset, user)
+        return form
+
     def perform(self, *, row: PublishedRuleSet, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
-        """Starts the dry run and leads to it. Raises Http404 for a sale that the user may not see."""
-        if not rows_of(Sale.objects.filter(pk=data["sale"].pk), request.user).exists():
-            raise Http404
+        """Starts the dry run and leads to it."""
         run = review.start_dry_run(sale=data["sale"], rules=row, by=request.user)
         return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
 
@@ -64,6 +70,8 @@ class UseFromNow(Action):
 
     permission = "flashsale.add_publishedruleset"
     name = "use"
+    needs_proof = True
+    is_global = True
     title = gettext_lazy("Use it from now on")
 
     def is_available(self, row: PublishedRuleSet) -> bool:
@@ -83,9 +91,7 @@ class UseFromNow(Action):
         return [_("Sales that are published from now on take this set. Sales that are published keep theirs.")]
 
     def perform(self, *, row: PublishedRuleSet, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Uses the set. Raises PermissionDenied for a user who is limited to campaigns."""
-        if is_limited(request.user):
-            raise PermissionDenied
+        """Uses the set."""
         rule_set_use.use_from_now(rules=row, by=request.user)
         return _("Sales that are published from now on take this set.")
 

@@ -39,6 +39,7 @@ from flashsale.admin.sale_actions import (
     Reallocate,
     Review,
     TryOut,
+    proposal_texts,
     times_table,
     units_table,
 )
@@ -230,6 +231,7 @@ class SaleAdmin(BoardPages):
             "phase": state_label(current_phase(row)),
             "state": state_label(row.state),
             "published": published,
+            "proposal": proposal_texts(row),
             "figures": self._figures_table(row) if published else None,
             "tables": [times_table(row), units_table(row)],
         }

@@ -11,6 +11,8 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -18,6 +20,7 @@ from flashsale.admin.action_forms import ListForm, ReallocateForm, SaleActionFor
 from flashsale.admin.action_page import Action, Table
 from flashsale.admin.labels import local_time
 from flashsale.life import reallocate, review, schedule, two_people
+from flashsale.life.clashes import clashes_of
 from flashsale.models import Allocation, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
@@ -82,6 +85,16 @@ def two_people_texts(sale: Sale, units: int) -> list[str]:
     return [text % facts]
 
 
+def proposal_texts(sale: Sale) -> list[str]:
+    """For the page of the sale: what has been proposed and waits for a second person."""
+    text = _("%(action)s, proposed by %(who)s on %(time)s. Another person has to do it.")
+    found = two_people.open_proposals().filter(sale=sale)
+    zone = sale.campaign.zone
+    return [
+        text % {"who": p.by, "time": local_time(p.at, zone), "action": capfirst(p.get_verb_display())} for p in found
+    ]
+
+
 def changes_tables(sale: Sale) -> list[Table]:
     """What has changed since the proposal to publish; no table if nothing has."""
     standing = two_people.standing(sale)
@@ -141,7 +154,15 @@ class Publish(SaleAction):
             _("The sale opens automatically on %(time)s.") % {"time": opens},
             _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
             *schedule.warnings_of(sale=sale),
+            *clashes_of(sale),
         ]
+
+    def button_text(self, rows: Sequence[Sale]) -> str | Promise:
+        """It says when the click is only a proposal."""
+        if not rows or not two_people.needs_two(rows[0], two_people.planned_units(rows[0])):
+            return self.title
+        standing = two_people.standing(rows[0])
+        return self.title if standing is not None and not standing.changes else _("Propose to publish")
 
     def shown_values(self, row: Sale) -> Any:
         """The whole draft, because the publication fixes it, and the proposal that the page showed."""
@@ -253,6 +274,7 @@ class Reallocate(SaleAction):
     form = ReallocateForm
 
     name = "reallocate"
+    needs_proof = True
     title = gettext_lazy("Reallocate returned units")
     permission = "flashsale.add_reallocation"
 

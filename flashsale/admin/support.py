@@ -30,7 +30,7 @@ from flashsale.life.download import download_file
 from flashsale.life.find_person import WHY_LABELS, Entry, Found, Why, find_person
 from flashsale.life.letters import letters_of
 from flashsale.life.look_now import look_now
-from flashsale.life.read_contacts import read_contacts
+from flashsale.life.read_contacts import look_at_contact
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.models import Campaign, Notice, Reservation, Sale
@@ -88,6 +88,14 @@ class RevealForm(DeskForm):
     why = WhyField()
 
 
+class SaleField(forms.ModelChoiceField):
+    """Sales with their codes, because a copy of a sale may have the same name."""
+
+    def label_from_instance(self, obj: Sale) -> str:
+        """Name and code."""
+        return f"{obj.name} ({obj.code})"
+
+
 class ExportForm(DeskForm):
     """What is exported, as which file, and why."""
 
@@ -96,7 +104,7 @@ class ExportForm(DeskForm):
     campaign = forms.ModelChoiceField(
         label=gettext_lazy("campaign"), queryset=Campaign.objects.filter(sandbox_of=None), required=False
     )
-    sale = forms.ModelChoiceField(
+    sale = SaleField(
         label=gettext_lazy("sale"), queryset=Sale.objects.filter(campaign__sandbox_of=None), required=False
     )
     first = forms.DateField(
@@ -192,7 +200,11 @@ class SupportPages:
         form = RevealForm(request.POST if request.method == "POST" else None)
         if request.method != "POST" or not form.is_valid():
             return self._story(request, order, form)
-        contact = read_contacts(reservations=[order], by=request.user, facts={"why": form.cleaned_data["why"]})
+        try:
+            contact = look_at_contact(reservation=order, by=request.user, facts={"why": form.cleaned_data["why"]})
+        except ValidationError as error:
+            form.add_error("why", error)
+            return self._story(request, order, form)
         letters = _letters_in_words(order) if contact.get(order.pk) else []
         known = contact.get(order.pk)
         values = list(known.values()) if known else [_("none, or erased")]

@@ -8,11 +8,11 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Exists, Model, OuterRef
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Model, OuterRef
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -20,7 +20,7 @@ from flashsale.admin.action_page import Action, ActionAdmin
 from flashsale.admin.inline import EditedInline
 from flashsale.admin.row_form import RowForm
 from flashsale.life import staff_accounts
-from flashsale.life.staff_session import DEVICES, demand_fresh_proof
+from flashsale.life.staff_session import demand_fresh_proof, factor_of
 from flashsale.models import StaffCampaign
 
 # No user has this permission, and superusers have all.
@@ -125,7 +125,10 @@ class ResetSecondFactor(_StaffAction):
     def consequences(self, rows: Sequence[User]) -> list[str]:  # noqa: ARG002
         """What the person does next."""
         return [
-            _("All devices, recovery codes and linked identities of the person are removed, and all sessions end."),
+            _(
+                "All devices, recovery codes, linked identities and the calendar link of the person are removed, and "
+                "all sessions end."
+            ),
             _("Until a new device is added, the password alone logs in. Be sure that it is the person who asks you."),
         ]
 
@@ -154,10 +157,9 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
     row_actions = (SwitchOff(), SwitchOn(), ResetSecondFactor())
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Adds whether each user has a device."""
-        device = Authenticator.objects.filter(user=OuterRef("pk"), type__in=DEVICES)
+        """Adds whether each user has a second factor."""
         users = super().get_queryset(request).prefetch_related("groups", "staff_campaigns__campaign")
-        return users.annotate(has_device=Exists(device))
+        return users.annotate(has_device=factor_of(OuterRef("pk")))
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:  # noqa: ARG002
         """None for a new user, who has no page yet."""
@@ -174,9 +176,18 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
             staff_accounts.end_sessions(obj)
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Django's page. It needs a fresh proof before anything is typed."""
+        """Django's page. It needs a fresh proof before anything is typed, and says what a new password leaves."""
         demand_fresh_proof(request)
-        return super().user_change_password(request, *args, **kwargs)
+        response = super().user_change_password(request, *args, **kwargs)
+        user = self.get_object(request, str(args[0] if args else kwargs["id"]))
+        if (
+            isinstance(response, HttpResponseRedirect)
+            and user
+            and (left := staff_accounts.left_after_new_password(user))
+        ):
+            text = _("These still work: %(left)s. If a stranger may have them, reset the second factor, too.")
+            self.message_user(request, text % {"left": ", ".join(left)}, messages.WARNING)
+        return response
 
     @admin.display(description=gettext_lazy("roles"))
     def roles(self, user: User) -> str:
@@ -191,7 +202,7 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
 
     @admin.display(description=gettext_lazy("second factor"), boolean=True)
     def second_factor(self, user: User) -> bool:
-        """Whether the user has an authenticator app or a passkey."""
+        """Whether the user has an authenticator app, a passkey, or an identity that counts as both."""
         return bool(getattr(user, "has_device", False))
 
 

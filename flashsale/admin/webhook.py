@@ -59,6 +59,7 @@ class AddWebhook(Action):
     """Adds an address that gets the events of a channel."""
 
     name = "add-webhook"
+    needs_proof = True
     title = gettext_lazy("Add a webhook")
     permission = "flashsale.add_webhook"
 
@@ -97,6 +98,7 @@ class ChangeWebhook(_WebhookAction):
     """Another address, or other types."""
 
     name = "change-webhook"
+    needs_proof = True
     title = gettext_lazy("Change")
 
     def is_available(self, row: Webhook) -> bool:  # noqa: ARG002
@@ -157,6 +159,7 @@ class Rotate(_WebhookAction):
     """Another secret."""
 
     name = "rotate"
+    needs_proof = True
     title = gettext_lazy("Make another secret")
 
     def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002

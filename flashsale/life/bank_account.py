@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.life import sealed_links
+from flashsale.life.address_changes import changed_by
 from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.life.refund import PEOPLE
 from flashsale.life.staff_campaigns import rows_of
@@ -98,11 +99,13 @@ def list_transfers(*, by: Any) -> list[Transfer]:
     """All transfers that people have to make in the user's campaigns, the oldest first.
 
     The trail says who has made the list, and how many transfers it has. If the record cannot be written, nothing is
-    returned. An account that this server's key cannot decrypt is left out and counted in the record.
+    returned. An account that this server's key cannot decrypt is left out and counted in the record. A transfer for a
+    buyer whose e-mail address this person has changed is left out: another person lists it.
     """
     own = rows_of(BankAccount.objects.filter(refund__in=to_transfer()), by)
     accounts = own.select_related("refund__attempt__reservation")
-    found = list(accounts.select_for_update(of=("self",)).order_by("refund"))
+    locked = list(accounts.select_for_update(of=("self",)).order_by("refund"))
+    found = [row for row in locked if not changed_by(row.refund.attempt.reservation, by)]
     read_rows = [(row, account) for row in found if (account := read(row)) is not None]
     if len(read_rows) < len(found):
         log.error("%d bank accounts cannot be read with this server's contact key", len(found) - len(read_rows))

@@ -51,12 +51,16 @@ def add_note(*, case: Case, text: str, by: Any) -> CaseNote:
 
 @dataclass(frozen=True, slots=True)
 class RingRow:
-    """One order of a ring. `stored` is what the review has stored about it; None for a case of an older review."""
+    """One order of a ring. `stored` is what the review has stored about it; None for a case of an older review.
+
+    `scored` is False for an order that no review may score now: restricted, or of a person who is erased.
+    """
 
     order: Reservation
     case: Case | None
     stored: RingOrder | None
     threshold: int
+    scored: bool = True
 
     @property
     def score(self) -> float:
@@ -71,7 +75,8 @@ class RingRow:
     def can_open(self, sale: Sale) -> bool:
         """Whether a case of this order can be opened from the page of a case of `sale`."""
         confirmed = self.order.state == ReservationState.CONFIRMED
-        return self.case is None and self.stored is not None and confirmed and self.order.sale_id == sale.pk
+        own = self.order.sale_id == sale.pk
+        return self.case is None and self.stored is not None and confirmed and own and self.scored
 
 
 def ring_of(case: Case) -> list[RingRow]:
@@ -94,7 +99,11 @@ def ring_of(case: Case) -> list[RingRow]:
         row.reservation_id: row for row in RingOrder.objects.filter(run=run, group=group).select_related(*related)
     }
     cases = Case.objects.filter(run=run, group=group).select_related("reservation__sale__campaign")
-    rows = [RingRow(row.reservation, getattr(row.reservation, "case", None), row, threshold) for row in stored.values()]
+    left_out = set(review.not_to_score(Reservation.objects.filter(pk__in=stored)).values_list("pk", flat=True))
+    rows = [
+        RingRow(row.reservation, getattr(row.reservation, "case", None), row, threshold, id_ not in left_out)
+        for id_, row in stored.items()
+    ]
     rows += [RingRow(one.reservation, one, None, threshold) for one in cases if one.reservation_id not in stored]
     return sorted(rows, key=lambda row: (-row.score, str(row.order.pk)))
 
@@ -111,7 +120,7 @@ def open_rest(*, case: Case, by: Any) -> list[Case]:
             try:
                 opened.append(review.open_case(reservation=row.order, by=by, ring=row.stored))
             except Refused:
-                continue  # the order has ended meanwhile
+                continue  # the order has ended, or its person was erased, meanwhile
     return opened
 
 

@@ -56,6 +56,16 @@ def clashes(sales: Sequence[Sale]) -> dict[int, list[str]]:
     return dict(found)
 
 
+def clashes_of(sale: Sale) -> list[str]:
+    """What clashes with this sale, as texts for people who may know only its campaign: others are not named."""
+    zone = sale.campaign.zone
+    sales = sales_between(sale.opens_at.astimezone(zone).date(), sale.closes_at.astimezone(zone).date(), zone)
+    for other in sales:
+        if other.campaign_id != sale.campaign_id:
+            other.name = _("a sale of another campaign")
+    return clashes(sales).get(sale.pk, [])
+
+
 def _shared(other: Sale, channels: set[str], accounts: set[str]) -> list[str]:
     found = {"sale": other.name, "channels": ", ".join(sorted(channels)), "accounts": ", ".join(sorted(accounts))}
     if channels and accounts:

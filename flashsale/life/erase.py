@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import CharField, F, Model, Q, QuerySet
+from django.db.models import CharField, F, Model, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -19,30 +19,20 @@ from flashsale.life import fairness_report, settlement
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.close import close
 from flashsale.life.forget_contacts import is_unsettled
+from flashsale.life.personal_tables import TABLES, notifications, without_traces
 from flashsale.life.sale_card import card_of
 from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.models import (
-    ApiCall,
     Appeal,
-    BankAccount,
     Campaign,
     Cancellation,
     Case,
-    CaseNote,
-    Contact,
-    Inbox,
-    LimitSlot,
-    ListedValue,
-    ListEntry,
     Notice,
     PaymentAttempt,
     Record,
-    Refund,
     Reservation,
     RingOrder,
     Sale,
-    Trait,
-    UnpaidHold,
 )
 from flashsale.models.sale import ms
 from flashsale.rules.states import (
@@ -84,7 +74,7 @@ def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
         ("cases are not decided", _undecided(campaign)),
         ("appeals are not decided", Appeal.objects.filter(case__reservation__in=orders, state=AppealState.OPEN)),
         ("payments are not settled", _unsettled(campaign)),
-        ("notifications of payment providers are not read", _notifications(campaign).filter(done_at=None)),
+        ("notifications of payment providers are not read", notifications(orders).filter(done_at=None)),
         ("notices are not sent", Notice.objects.filter(reservation__in=orders, state=NoticeState.DUE)),
         ("buyers were not told that their order was cancelled", _untold(orders)),
     ]
@@ -112,28 +102,9 @@ def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
     return PaymentAttempt.objects.filter(is_unsettled(timezone.now()), reservation__sale__campaign=campaign)
 
 
-def _notifications(campaign: Campaign) -> "QuerySet[Inbox]":
-    """What providers have told of the campaign's money. They name the account or the card that paid."""
-    attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
-    refunds = Refund.objects.filter(attempt__reservation__sale__campaign=campaign)
-    named = Q(reference__in=attempts.values("reference")) | Q(reference__in=refunds.values("reference"))
-    return Inbox.objects.filter(named)
-
-
 def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
     """All rows of a campaign that are personal data and are deleted, by kind."""
-    return {
-        "notifications": _notifications(campaign),
-        "bank accounts": BankAccount.objects.filter(refund__attempt__reservation__sale__campaign=campaign),
-        "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
-        "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
-        "limit slots": LimitSlot.objects.filter(reservation__sale__campaign=campaign),
-        "unpaid holds": UnpaidHold.objects.filter(campaign=campaign),
-        "listed people": ListEntry.objects.filter(allocation__sale__campaign=campaign),
-        "values on review lists": ListedValue.objects.filter(campaign=campaign),
-        "notes on cases": CaseNote.objects.filter(case__reservation__sale__campaign=campaign),
-        "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
-    }
+    return {table.name: table.of_campaign(campaign) for table in TABLES}
 
 
 def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
@@ -177,7 +148,8 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
         asked=Cast(F("pk"), CharField()), fingerprint="", partner_reference=None, metadata=None
     )
     counts["references in settlements"] = settlement.forget_references(campaign)
-    counts["traces in evidence"] = _without_traces(campaign)
+    without_traces(RingOrder.objects.filter(reservation__in=orders))
+    counts["traces in evidence"] = without_traces(Case.objects.filter(reservation__in=orders))
     campaign.salt, campaign.erased_at = b"", timezone.now()
     campaign.save(update_fields=["salt", "erased_at"])
     Record.write("erase", by=by, campaign=campaign, facts=counts)
@@ -187,25 +159,6 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
 
 def _delete(rows: "QuerySet[Model]") -> int:
     return rows.delete()[0]
-
-
-def _without_traces(campaign: Campaign) -> int:
-    """Removes the pieces of digests from the evidence of cases and of rings; returns how many cases changed.
-
-    The evidence keeps which axes were shared, and with how many orders.
-    """
-    count = 0
-    for table in (RingOrder, Case):
-        changed: list[Any] = []
-        rows = table._default_manager.filter(reservation__sale__campaign=campaign)  # noqa: SLF001
-        for row in rows.iterator(chunk_size=CHUNK):
-            shared = [one for one in row.evidence.get("shared", ()) if one.get("trace")]
-            for one in shared:
-                one["trace"] = ""
-            changed += [row] if shared else []
-        table._default_manager.bulk_update(changed, ["evidence"], batch_size=CHUNK)  # noqa: SLF001
-        count = len(changed)
-    return count
 
 
 def erase_due() -> list[str]:

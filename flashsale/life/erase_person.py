@@ -1,14 +1,17 @@
 """Erases one person from all campaigns, at the request of the person, with the consent of two members of staff.
 
-What goes: contact, traits, bank account, what a partner attached, pieces of digests in evidence, what providers and
-partners told of the orders, letters that are not sent, the place in a line, entries on lists, and the keys of the
-records of the trail about the person. What stays: orders, payments, refunds, cases and settlements as facts without a
-person, because the law obliges a shop to keep its accounts. So the units and the money balance as before.
+What goes: contact, traits, bank account, what a partner attached, notes on cases, pieces of digests in evidence, what
+providers and partners told of the orders, letters that are not sent, the place in a line, entries on lists (also on
+those of the review), and the keys of the records of the trail about the person. personal_tables.py names the tables.
+What stays: orders, payments, refunds, cases and settlements as facts without a person, because the law obliges a shop
+to keep its accounts. So the units and the money balance as before. An entry of the review's lists for a value that an
+order of another person has too, such as the address of a household, stays.
 
-The limit of a campaign is a promise to everybody. While a published sale of the campaign is not over, the digests that
-count against the limit stay, with the request keys: the limit still holds for the person. Nothing else stays. When the
-last sale is over, each digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the
-same units. The request is done after that.
+The limit of a campaign is a promise to everybody. While a published sale of the campaign is not over, or another one
+is planned (a draft), the digests that count against the limit stay, with the request keys: the limit still holds for
+the person. Nothing else stays. A plan that comes to nothing keeps them for PLANNED_MOST after the last sale. Then each
+digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the same units. The request is
+done after that.
 
     approved -- places forgotten (Redis) -- rows deleted (PostgreSQL) -- digests replaced (Redis) --> done
                                                   |                                            ^
@@ -28,7 +31,7 @@ from uuid import UUID
 from cryptography.fernet import InvalidToken
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import CharField, F, Q
+from django.db.models import CharField, F
 from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -41,28 +44,31 @@ from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.find_person import noted_values
 from flashsale.life.forget_contacts import is_unsettled
 from flashsale.life.person_requests import known_in_campaigns, orders_of, values_of
+from flashsale.life.personal_tables import (
+    TABLES,
+    Person,
+    digests_of,
+    notifications,
+    shared_with_others,
+    without_traces,
+)
 from flashsale.life.sale_card import card_of
+from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.life.trail_keys import forget_keys_of
 from flashsale.models import (
-    ApiCall,
     Appeal,
-    BankAccount,
     Cancellation,
     Case,
     Contact,
-    Inbox,
     LimitSlot,
-    ListEntry,
     Notice,
     PaymentAttempt,
     PersonRequest,
     Record,
-    Refund,
     Reservation,
+    RingOrder,
     Sale,
     TrailKey,
-    Trait,
-    UnpaidHold,
 )
 from flashsale.rules.identity import DIGEST_BYTES, Axis
 from flashsale.rules.states import AppealState, CaseState, NoticeState, ReservationState, SaleState
@@ -71,6 +77,10 @@ log = logging.getLogger(__name__)
 State, Kind = PersonRequest.State, PersonRequest.Kind
 # The kind of work of the advisory lock ("gone" in ASCII).
 LOCK = int.from_bytes(b"gone")
+
+
+# How long the digests of the limit stay after the last sale for a sale that is only planned: as long as contact data.
+PLANNED_MOST = KEEP_CONTACT
 
 
 class CannotErasePerson(ValidationError):
@@ -93,7 +103,7 @@ def _obstacles(ids: Collection[UUID]) -> Iterator[str]:
     checks: list[tuple[Any, str]] = [
         (orders.filter(state=ReservationState.HELD), _("%(count)d reservations are still held: wait until they end.")),
         (attempts.filter(is_unsettled(now)), _("%(count)d payments or refunds are not settled: settle them first.")),
-        (_notifications(ids).filter(done_at=None), _("%(count)d notifications of payment providers are not read yet.")),
+        (notifications(ids).filter(done_at=None), _("%(count)d notifications of payment providers are not read yet.")),
         (cases, _("%(count)d cases are not decided: decide them first.")),
         (appeals, _("%(count)d appeals are not decided: decide them first.")),
         (may_appeal, _("%(count)d cancellations may still be appealed: wait, or ask the buyer to give the appeal up.")),
@@ -101,15 +111,9 @@ def _obstacles(ids: Collection[UUID]) -> Iterator[str]:
     yield from (text % {"count": count} for rows, text in checks if (count := rows.count()))
 
 
-def _notifications(ids: Collection[UUID]) -> Any:
-    attempts = PaymentAttempt.objects.filter(reservation__in=ids).values("reference")
-    refunds = Refund.objects.filter(attempt__reservation__in=ids).values("reference")
-    return Inbox.objects.filter(Q(reference__in=attempts) | Q(reference__in=refunds))
-
-
 def approve(*, request: PersonRequest, by: Any) -> PersonRequest:
     """A second person approves the erasure, and it is carried out. Raises CannotErasePerson, and ValidationError for
-    the person who took the request.
+    the person who took the request, and if that person is switched off.
 
     If Redis does not answer, the request stays approved, and `carry_on` carries it out.
     """
@@ -119,6 +123,8 @@ def approve(*, request: PersonRequest, by: Any) -> PersonRequest:
             raise ValidationError(_("Nothing was changed: the request is closed."))
         if row.made_by_id == by.pk:
             raise ValidationError(_("Another person has to approve the erasure."))
+        if not row.made_by.is_active:
+            raise ValidationError(_("The person who took the request is switched off. Refuse it, and take it anew."))
         if reasons := obstacles(row):
             raise CannotErasePerson(reasons)
         row.state, row.approved_by = State.APPROVED, by
@@ -164,23 +170,21 @@ def _all_wait(row: PersonRequest) -> bool:
 
 
 def _forget_places(row: PersonRequest) -> None:
-    """Step 1, in Redis: the person's places and entries on lists, with all digests that lead to them."""
-    for known in known_in_campaigns(values_of(row)):
-        digests = {digest for found in known.digests.values() for digest in found}
-        if not digests:
-            continue
-        own = Reservation.objects.filter(pk__in=orders_of(values_of(row)).values("pk"), sale__campaign=known.campaign)
-        digests |= _digests_of(own.values_list("pk", flat=True))
-        for sale in _published(known.campaign.pk):
+    """Step 1, in Redis: the person's places and entries on lists, with all digests that lead to them.
+
+    Not on the second pass, for which only digests of the limit are left: the person may have entered again.
+    """
+    if not row.sealed:
+        return
+    values = values_of(row)
+    # A person may have told one value only, and their orders know more.
+    by_campaign = digests_of({UUID(id_) for id_ in row.orders} | set(orders_of(values).values_list("pk", flat=True)))
+    for known in known_in_campaigns(values):
+        told = {digest for found in known.digests.values() for digest in found}
+        by_campaign[known.campaign.pk] = by_campaign.get(known.campaign.pk, set()) | told
+    for campaign, digests in by_campaign.items():
+        for sale in _published(campaign) if digests else ():
             bridge.run(_forget_in_sale(card_of(sale), digests))
-
-
-def _digests_of(ids: Collection[UUID]) -> set[str]:
-    """The digests of these orders on all axes. A person may have told one value only, and their orders know more."""
-    found: set[str] = set()
-    for table in (Trait, LimitSlot, UnpaidHold):
-        found.update(table.objects.filter(reservation__in=ids).values_list("digest", flat=True))
-    return found
 
 
 def _published(campaign: int) -> "list[Sale]":
@@ -208,41 +212,37 @@ def _delete_rows(row: PersonRequest) -> tuple[list[UUID], list[UUID]]:
     """
     values = values_of(row)
     ids = {UUID(id_) for id_ in row.orders} | set(orders_of(values).values_list("pk", flat=True))
-    orders = list(Reservation.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk"))
+    list(Reservation.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk"))  # locked until the end
     if reasons := list(_obstacles(ids)):
         raise CannotErasePerson(reasons)
     over = _over(ids)
     _forget_trail_keys(values, ids)
-    rows: list[Any] = [
-        _notifications(ids),
-        BankAccount.objects.filter(refund__attempt__reservation__in=ids),
-        Contact.objects.filter(reservation__in=ids),
-        Trait.objects.filter(reservation__in=ids),
-        UnpaidHold.objects.filter(reservation__in=over),
-        ListEntry.objects.filter(_listed(row, ids)),
-        *(_calls(order) for order in orders),
-    ]
-    for found in rows:
-        found.delete()
+    person = _person(values, ids, over)
+    for table in TABLES:
+        table.of_person(person).delete()
     Notice.objects.filter(reservation__in=ids, state=NoticeState.DUE).update(state=NoticeState.DROPPED)
     Notice.objects.filter(reservation__in=ids).update(service_id="")
     Reservation.objects.filter(pk__in=ids).update(partner_reference=None, metadata=None)
     Reservation.objects.filter(pk__in=over).update(asked=Cast(F("pk"), CharField()), fingerprint="")
-    _erase_evidence(ids)
+    without_traces(RingOrder.objects.filter(reservation__in=ids))
+    without_traces(Case.objects.filter(reservation__in=ids))
     _replace_slots(over)
     PersonRequest.objects.filter(pk=row.pk).update(sealed="", orders=sorted(map(str, ids)))
     return sorted(ids), sorted(over)
 
 
 def _over(ids: Collection[UUID]) -> set[UUID]:
-    """The orders in campaigns of which no published sale is still to come or running."""
+    """The orders in campaigns of which no sale is running, to come, or planned."""
     now = timezone.now()
     over: set[UUID] = set()
     by_campaign: dict[int, set[UUID]] = defaultdict(set)
     for id_, campaign in Reservation.objects.filter(pk__in=ids).values_list("pk", "sale__campaign"):
         by_campaign[campaign].add(id_)
     for campaign, own in by_campaign.items():
-        if all(sale.is_over(now) for sale in _published(campaign)):
+        published = _published(campaign)
+        planned = Sale.objects.filter(campaign=campaign, state=SaleState.DRAFT).exists()
+        waits = planned and max(sale.closes_at for sale in published) > now - PLANNED_MOST
+        if all(sale.is_over(now) for sale in published) and not waits:
             over |= own
     return over
 
@@ -261,27 +261,15 @@ def _forget_trail_keys(values: Mapping[Axis, str], ids: Collection[UUID]) -> Non
     TrailKey.objects.filter(position__in=list(corrected.values_list("position", flat=True))).delete()
 
 
-def _listed(row: PersonRequest, ids: Collection[UUID]) -> Q:
-    found = Q(pk__in=[])
-    for known in known_in_campaigns(values_of(row)):
-        own = {digest for digests in known.digests.values() for digest in digests}
-        found |= Q(allocation__sale__campaign=known.campaign, digest__in=own | _digests_of(ids))
-    return found
-
-
-def _calls(order: Reservation) -> Any:
-    """The kept answers to calls about an order. They are kept for two days in any case."""
-    references = PaymentAttempt.objects.filter(reservation=order).values_list("reference", flat=True)
-    about = Q(attempt__in=list(references)) | Q(answer__contains=str(order.pk))
-    return ApiCall.objects.filter(about, channel=order.channel_id)
-
-
-def _erase_evidence(ids: Collection[UUID]) -> None:
-    """Removes the pieces of digests. The kinds of shared values and their numbers stay, as in erase.py."""
-    for case in Case.objects.select_for_update(of=("self",)).filter(reservation__in=ids):
-        for shared in case.evidence.get("shared", ()):
-            shared["trace"] = ""
-        case.save(update_fields=["evidence"])
+def _person(values: Mapping[Axis, str], ids: Collection[UUID], over: Collection[UUID]) -> Person:
+    """Who the rows of the tables belong to. Values that the person has told are the person's alone."""
+    of_orders = digests_of(ids)
+    shared = shared_with_others(of_orders, ids)
+    own = {campaign: digests - shared[campaign] for campaign, digests in of_orders.items()}
+    for known in known_in_campaigns(values):
+        told = {digest for digests in known.digests.values() for digest in digests}
+        own[known.campaign.pk] = own.get(known.campaign.pk, set()) | told
+    return Person(ids, over, own, shared)
 
 
 def _replace_slots(over: Collection[UUID]) -> None:

@@ -6,7 +6,7 @@ They are copied to PostgreSQL with each report, and at the latest when the sale 
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, inspect, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import appeal
+from flashsale.life import appeal, fairness_figures
 from flashsale.life.audit import commitment_holds, out_of_order, trail_head
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
@@ -58,7 +58,7 @@ def report(*, sale: Sale, force: bool = False) -> dict[str, Any]:
     if (old or force) and not sale.campaign.erased_at:
         row = _make(sale, wait=force or row is None or row.made_at is None, force=force) or row
     assert row is not None
-    return dict(row.document)
+    return {**fairness_figures.NOT_COUNTED, **row.document}
 
 
 def store_gate_counts(*, sale: Sale) -> FairnessReport:
@@ -136,6 +136,11 @@ def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, A
     lines = list(sale.allocations.order_by("line_id"))
     known = counted.get("lines", {})
     position, _, head = trail_head().partition(":")
+    bought = Trait.objects.filter(reservation__sale=sale)
+    sizes = {"bought": _sizes(bought), "kept": _sizes(bought.filter(reservation__state=ReservationState.CONFIRMED))}
+    told = [_line(line, known.get(line.code, {})) for line in lines]
+    spread = _concentration(sale, sizes)
+    timeline = fairness_figures.over_time(sale, told)
     return {
         "version": 1,
         "sale": sale.code,
@@ -154,11 +159,15 @@ def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, A
             "commitment": sale.commitment,
         },
         "order": _order(sale, lines, known),
-        "lines": [_line(line, known.get(line.code, {})) for line in lines],
+        "headline": fairness_figures.headline(told, spread, timeline),
+        "over_time": timeline,
+        "by_entering": fairness_figures.by_entering(sale, told),
+        "lines": told,
         "channels": _channels(sale),
         "reservations": _states(sale),
         "refused": _refused(counted.get("refused", {})),
-        "concentration": _concentration(sale),
+        "concentration": spread,
+        "more_than_one": fairness_figures.more_than_one(sizes["kept"]),
         "cancellations": _cancellations(sale),
         "returned": _returned(sale),
         "trail": {"records": int(position), "head": head},
@@ -232,16 +241,22 @@ def _refused(found: dict[str, int]) -> list[dict[str, Any]]:
     return [dict(zip(("verb", "reason"), key.split(" "), strict=True)) | {"times": times} for key, times in ordered]
 
 
-def _concentration(sale: Sale) -> list[dict[str, Any]]:
+def _concentration(sale: Sale, sizes: Mapping[str, Mapping[str, Counter[int]]]) -> list[dict[str, Any]]:
     """By axis: the number of holders, the largest one's units, and the Gini coefficient; for bought and kept units."""
-    axes = list(sale.campaign.axes.order_by("-hard", "axis").values_list("axis", "hard"))
-    bought = Trait.objects.filter(reservation__sale=sale)
-    kept = bought.filter(reservation__state=ReservationState.CONFIRMED)
-    spread = {"bought": _spread(bought), "kept": _spread(kept)}
-    return [{"axis": axis, "limited": hard} | {name: by(axis) for name, by in spread.items()} for axis, hard in axes]
+    axes = sale.campaign.axes.order_by("-hard", "axis").values_list("axis", "hard")
+    return [
+        {"axis": axis, "limited": hard}
+        | {name: _spread(by_axis.get(axis, Counter())) for name, by_axis in sizes.items()}
+        for axis, hard in axes
+    ]
 
 
-def _spread(traits: Any) -> Callable[[str], dict[str, Any]]:
+def _spread(found: Counter[int]) -> dict[str, Any]:
+    return {"holders": found.total(), "largest": max(found, default=0), "gini": gini(found)}
+
+
+def _sizes(traits: Any) -> dict[str, Counter[int]]:
+    """By axis: how many phones, addresses … have so many units."""
     # The database counts the holders by size, because there may be a row for each unit and axis.
     holders = traits.order_by().values_list("axis", "digest").annotate(units=Sum("reservation__quantity"))
     sql, params = holders.query.sql_with_params()
@@ -250,12 +265,7 @@ def _spread(traits: Any) -> Callable[[str], dict[str, Any]]:
         cursor.execute(f"SELECT axis, units, COUNT(*) FROM ({sql}) AS held GROUP BY axis, units", params)  # noqa: S608
         for axis, units, count in cursor.fetchall():
             sizes.setdefault(axis, Counter())[int(units)] += count
-
-    def of(axis: str) -> dict[str, Any]:
-        found = sizes.get(axis, Counter())
-        return {"holders": found.total(), "largest": max(found, default=0), "gini": gini(found)}
-
-    return of
+    return sizes
 
 
 def _cancellations(sale: Sale) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 The typed value becomes the digest that it has in each campaign, and is not kept. The audit trail gets who searched, by
 which kind of value, its keyed digest (trail_keys.py), why, and what was found. It also notes a member of staff who
-searches very often; that person is refused at last.
+searches very often; that person is refused at last. Requests about data and contacts that are shown count as searches.
 """
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
@@ -26,6 +30,7 @@ from flashsale.gate.client import GateDown
 from flashsale.gate.people import FoundPlace
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.find_orders import (
     FOUND_MAX,
     TYPED_MAX,
@@ -39,7 +44,6 @@ from flashsale.life.sale_card import card_of
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.trail_keys import write_with_digests
 from flashsale.models import Allocation, Campaign, Channel, Record, Reservation, Sale, TrailKey
-from flashsale.models.record import record_name
 from flashsale.models.sale import moment, ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue, canonical_value
@@ -52,6 +56,8 @@ log = logging.getLogger(__name__)
 AXES = (Axis.PHONE, Axis.EMAIL, Axis.NATIONAL_ID)
 # Redis has no places of older sales. It deletes them a day after the end, which a pause may move.
 PLACES_KEPT = timedelta(days=7)
+# The kind of work of the advisory lock ("seek" in ASCII).
+LOCK = int.from_bytes(b"seek")
 # A search of this many in an hour raises an alarm in the trail; above the other number it is refused.
 WINDOW, ALARM_AT, SEARCHES_MAX = timedelta(hours=1), 30, 120
 
@@ -66,6 +72,7 @@ class Why(StrEnum):
     COMPLAINT = "complaint"
     REQUEST = "request"
     REVIEW = "review"
+    ACCOUNTS = "accounts"
 
 
 WHY_LABELS: dict[Why, Promise] = {
@@ -76,6 +83,7 @@ WHY_LABELS: dict[Why, Promise] = {
     Why.COMPLAINT: gettext_lazy("a complaint or an appeal"),
     Why.REQUEST: gettext_lazy("a request about personal data"),
     Why.REVIEW: gettext_lazy("a review or an audit"),
+    Why.ACCOUNTS: gettext_lazy("the accounts of the shop"),
 }
 
 
@@ -108,8 +116,11 @@ def find_person(*, typed: str, why: Why, campaign: Campaign | None = None, by: A
     Raises ValidationError for a value of no known kind, for a person's value without the right to see contacts, and for
     too many searches.
     """
-    value = " ".join(visible(typed).split())
-    _refuse_many(by)
+    with one_look(by):
+        return _find(" ".join(visible(typed).split()), why=why, campaign=campaign, by=by, sees_contacts=sees_contacts)
+
+
+def _find(value: str, *, why: Why, campaign: Campaign | None, by: Any, sees_contacts: bool) -> Found:
     chosen = searched_campaigns().filter(**({"pk": campaign.pk} if campaign else {}))
     campaigns = list(rows_of(chosen, by))
     filters, of_people, found_places = _read(value, campaigns, by)
@@ -139,15 +150,37 @@ def find_person(*, typed: str, why: Why, campaign: Campaign | None = None, by: A
 
 def find_in_list(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     """As `find_orders`, with the limit and the alarm of `find_person`, because it finds people, too."""
-    _refuse_many(by)
-    found = find_orders(typed=typed, by=by, sees_contacts=sees_contacts)
-    with transaction.atomic():
-        _alarm(searches_of(by), by)
-    return found
+    with one_look(by):
+        return find_orders(typed=typed, by=by, sees_contacts=sees_contacts)
 
 
-def _refuse_many(by: Any) -> None:
-    if searches_of(by) >= SEARCHES_MAX:
+@contextmanager
+def one_look(by: Any) -> Iterator[None]:
+    """One look of a member of staff at people's data: a search, a request about data, a contact that is shown.
+
+    What the look writes with `count_search` or `write_with_digests` is counted, and so is a look that ends in
+    ValidationError. Raises ValidationError for too many looks in an hour, and for a second one at the same time: it
+    would not see the count of the first.
+    """
+    if not isinstance(by, User):
+        yield
+        return
+    with advisory_lock(LOCK, by.pk, wait=False) as is_only:
+        if not is_only:
+            raise ValidationError(_("Another search of yours is not done yet. Wait for it, and try again."))
+        before = searches_of(by)
+        _refuse_many(before)
+        try:
+            yield
+        except ValidationError:
+            _count_failed(by)
+            raise
+        finally:
+            _alarm(before, searches_of(by), by)
+
+
+def _refuse_many(count: int) -> None:
+    if count >= SEARCHES_MAX:
         raise ValidationError(
             _("You have made %(count)d searches in the last hour. Wait, or ask another person.")
             % {"count": SEARCHES_MAX}
@@ -155,9 +188,24 @@ def _refuse_many(by: Any) -> None:
 
 
 def searches_of(by: Any) -> int:
-    """How many records about people a member of staff has written in the last hour."""
-    who = f"staff:{by.pk}" if hasattr(by, "pk") else record_name(by)
-    return TrailKey.objects.filter(who=who, made_at__gt=timezone.now() - WINDOW).count()
+    """How many records about people a member of staff has written in the last hour, and how many searches failed."""
+    noted = TrailKey.objects.filter(who=f"staff:{by.pk}", made_at__gt=timezone.now() - WINDOW).count()
+    return int(noted + (_cache().get(_failed_key(by)) or 0))
+
+
+def _cache() -> Any:
+    return caches[settings.RATELIMIT_USE_CACHE]
+
+
+def _failed_key(by: User) -> str:
+    return f"failed-searches:{by.pk}"
+
+
+def _count_failed(by: User) -> None:
+    """A search that finds nothing to search for leaves no record, but it counts. Without Redis it does not."""
+    _cache().add(_failed_key(by), 0, timeout=int(WINDOW.total_seconds()))
+    with suppress(ValueError):
+        _cache().incr(_failed_key(by))
 
 
 def _read(
@@ -267,18 +315,17 @@ async def _entry(sale: Sale, card: SaleCard, now: int, line: LineCard, place: Fo
 
 @transaction.atomic
 def _note(value: str, found: Found, *, why: Why, campaign: Campaign | None, by: Any) -> None:
-    """Writes the record of the search, and the alarm where this is one search too many for an hour."""
-    count = searches_of(by) + 1
+    """Writes the record of the search."""
     facts = {"by": found.kinds, "found": [str(order.pk) for order in found.orders], "entries": len(found.entries)}
     write_with_digests(
         "find_person", values=dict(_noted(value, found.kinds)), by=by, campaign=campaign, subject="people",
         why=why.value, facts=facts,
     )  # fmt: skip
-    _alarm(count, by)
 
 
-def _alarm(count: int, by: Any) -> None:
-    if count == ALARM_AT:
+@transaction.atomic
+def _alarm(before: int, count: int, by: User) -> None:
+    if before < ALARM_AT <= count:
         log.warning("a member of staff searches very often: %d searches of people in an hour by user %s", count, by.pk)
         Record.write("many_searches", by=by, subject="people", facts={"searches": count})
 

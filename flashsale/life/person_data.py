@@ -16,7 +16,7 @@ from flashsale.life.find_person import Entry, entries_of
 from flashsale.life.letters import evidence_texts
 from flashsale.life.person_requests import known_in_campaigns, orders_of, values_of
 from flashsale.life.read_contacts import Reading, note_reading
-from flashsale.models import BankAccount, Campaign, ListEntry, PersonRequest, Refund, Reservation, Trait
+from flashsale.models import BankAccount, Campaign, ListedValue, ListEntry, PersonRequest, Refund, Reservation, Trait
 from flashsale.models.sealed_data import SealedData
 from flashsale.rules.identity import Axis
 
@@ -37,6 +37,7 @@ def collect(*, request: PersonRequest, by: Any) -> dict[str, Any]:
         "known_by": {axis.value: text for axis, text in values.items()},
         "places": [_place(entry) for entry in entries_of(values)],
         "lists": list(_lists(values)),
+        "review_lists": list(_review_lists(values)),
         "orders": [_order(order) for order in orders],
     }
     note_reading(
@@ -63,6 +64,19 @@ def _lists(values: Mapping[Axis, str]) -> Any:
             own = ListEntry.objects.filter(allocation__sale__campaign=known.campaign, axis=axis, digest__in=digests)
             for code, line in own.values_list("allocation__sale__code", "allocation__code"):
                 yield {"sale": code, "line": line, "known_by": axis.value}
+
+
+def _review_lists(values: Mapping[Axis, str]) -> Any:
+    """The entries of the allow and block lists for a value that the person has told."""
+    for known in known_in_campaigns(values):
+        for axis, digests in known.digests.items():
+            for row in ListedValue.objects.filter(campaign=known.campaign, axis=axis, digest__in=digests):
+                zone = known.campaign.zone
+                yield {
+                    "campaign": known.campaign.name, "list": row.kind, "known_by": axis.value, "why": row.why,
+                    "made_at": _time(row.made_at, zone), "expires_at": _time(row.expires_at, zone),
+                    "ended_at": _time(row.ended_at, zone),
+                }  # fmt: skip
 
 
 def _read(row: SealedData | None) -> dict[str, Any] | None:
@@ -124,6 +138,8 @@ def _review(order: Reservation, zone: ZoneInfo) -> dict[str, Any] | None:
     return {
         "score": case.score, "rules": case.rules_version, "evidence": evidence_texts(case), "state": case.state,
         "reason": case.reason, "opened_at": _time(case.opened_at, zone), "decided_at": _time(case.decided_at, zone),
+        # Staff may have written about other people, so a person reads a note before its text is handed out.
+        "notes_by_staff": [_time(note.at, zone) for note in case.notes.order_by("pk")],
         "cancelled_at": _time(cancellation and cancellation.at, zone),
         "appeal": appeal
         and {

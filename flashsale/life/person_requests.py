@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.life.contact import CONTACT_FIELDS, checked_contact
 from flashsale.life.find_orders import digest_of, searched_campaigns, with_digest
+from flashsale.life.find_person import noted_values, one_look
 from flashsale.life.trail_keys import write_with_digests
 from flashsale.models import Campaign, Contact, PersonRequest, Record, Reservation, Restriction
 from flashsale.models.person_request import ANSWER_WITHIN
@@ -43,7 +44,15 @@ class Known(NamedTuple):
 
 
 def take(*, kind: str, values: Mapping[str, str], proof: str, received_at: datetime, by: Any) -> PersonRequest:
-    """A new request; it is due 72 hours after it was received. Raises ValidationError for an impossible value."""
+    """A new request; it is due 72 hours after it was received. It counts as a search (`find_person.one_look`).
+
+    Raises ValidationError for an impossible value, and for too many searches and requests.
+    """
+    with one_look(by):
+        return _taken(kind=kind, values=values, proof=proof, received_at=received_at, by=by)
+
+
+def _taken(*, kind: str, values: Mapping[str, str], proof: str, received_at: datetime, by: Any) -> PersonRequest:
     known = {Axis(name).value: text.strip() for name, text in values.items() if text.strip()}
     if not known:
         raise ValidationError(_("Give at least one value that the person has proven: phone, e-mail or national id."))
@@ -59,7 +68,9 @@ def take(*, kind: str, values: Mapping[str, str], proof: str, received_at: datet
             kind=kind, proof=proof, received_at=received_at, due_at=received_at + ANSWER_WITHIN, made_by=by,
             sealed=PersonRequest.encrypt(known),
         )  # fmt: skip
-        Record.write("person_request", by=by, subject=row, facts={"kind": kind, "proof": proof})
+        # The erasure of the person deletes the key of the digests.
+        digests = dict(noted_values({Axis(name): text for name, text in known.items()}))
+        write_with_digests("person_request", values=digests, by=by, subject=row, facts={"kind": kind, "proof": proof})
     return row
 
 

@@ -11,6 +11,8 @@ from uuid import UUID
 from cryptography.fernet import InvalidToken
 from django.db import transaction
 
+from flashsale.life.find_person import one_look
+from flashsale.life.trail_keys import count_search
 from flashsale.models import Campaign, Contact, Record, Reservation, Sale
 from flashsale.models.record import NOTHING
 
@@ -66,6 +68,21 @@ def read_contacts(
     for pk in sorted(found):
         if found[pk] is not None:
             note_reading(Reading.CONTACT, by=by, sale=sales[pk], orders=[pk], facts=facts)
+    return found
+
+
+def look_at_contact(
+    *, reservation: Reservation, by: Any, facts: Mapping[str, Any] = NOTHING
+) -> dict[UUID, dict[str, str] | None]:
+    """As `read_contacts` for one order whose page each user with the right can open. It counts as a search.
+
+    So no user reads all contacts page by page without an alarm. Raises ValidationError for too many.
+    """
+    with one_look(by), transaction.atomic():
+        found = read_contacts(reservations=[reservation], by=by, facts=facts)
+        if found.get(reservation.pk) is not None:
+            # The transaction still has the lock of the trail, so this is the record of the reading.
+            count_search(Record.objects.latest("position"))
     return found
 
 

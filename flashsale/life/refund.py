@@ -35,6 +35,7 @@ from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.rows import update
 from flashsale.gate import bridge
 from flashsale.life import ask_provider
+from flashsale.life.address_changes import require_another_person
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import AGAIN, LEASE, Kind, work_off
 from flashsale.life.refund_window import refund_by
@@ -53,6 +54,7 @@ LOOK, PEOPLE = timedelta(hours=1), timedelta(days=1)
 AGAIN_MIN, AGAIN_MAX = timedelta(seconds=5), timedelta(hours=1)
 # How long a confirmed refund may still fail. Providers name two months for debit cards.
 MAY_FAIL_FOR = timedelta(days=90)
+SWITCHED_OFF = "The person who made the transfer is switched off. Look at the statement, and reject or transfer again."
 REFERENCE_MAX = 100
 ASKED = (RefundState.DUE, RefundState.SENT, RefundState.CONFIRMED)
 # What a provider says of money that is on its way or there.
@@ -271,11 +273,13 @@ def transferred(*, refund: int, reference: str, by: Any) -> bool:
     """Notes that a person has sent the money back, with the bank's reference. A second person confirms it.
 
     The person transferred it, or made the refund in the provider's dashboard, so that the provider has refused ours.
-    False if the refund has not failed and does not wait for a transfer.
+    False if the refund has not failed and does not wait for a transfer. Refuses FORBIDDEN to a person who has changed
+    the buyer's e-mail address.
     """
     row = _locked(refund)
     if row.state not in {RefundState.IMPOSSIBLE, RefundState.FAILED}:
         return False
+    require_another_person(row.attempt.reservation, by)
     row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
     now = timezone.now()
     row.next_look_at, row.transferred_at = now + PEOPLE, now
@@ -290,7 +294,9 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     """A second person has seen the transfer on the account statement, or it is not there: then it is made again.
 
     A bank may send money back weeks after the transfer was confirmed. Then the buyer gets the letter again, and may
-    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer.
+    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer. To confirm
+    is refused to a person who has changed the buyer's e-mail address, too, and while the person who made the transfer
+    is switched off.
     """
     row = _locked(refund)
     came_back = row.state == RefundState.CONFIRMED and row.transferred_by_id is not None and not arrived
@@ -298,6 +304,10 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
         return False
     if row.transferred_by_id == by.pk:
         raise Refused(Outcome.FORBIDDEN, "Another person has to confirm the transfer.")
+    if arrived:
+        require_another_person(row.attempt.reservation, by)
+        if row.transferred_by and not row.transferred_by.is_active:
+            raise Refused(Outcome.FORBIDDEN, SWITCHED_OFF)
     now = timezone.now()
     if arrived:
         row.state, row.confirmed_by, row.settled_at, row.next_look_at = RefundState.CONFIRMED, by, now, None

@@ -15,6 +15,7 @@ die in each step: `sweep` finishes what gives no sign of life, and safely repeat
 
 import hashlib
 import math
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ from flashsale.life.rehearsal_copy import copy_sale, crowd_lines, plan_problems
 from flashsale.life.sale_control import call_off
 from flashsale.life.sandbox import ENDED, delete_test_sale
 from flashsale.life.schedule import publish
+from flashsale.life.staff_campaigns import is_limited
 from flashsale.models import Campaign, Channel, PartnerKey, Record, Rehearsal, Sale, Stock
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
@@ -59,6 +61,9 @@ PROCESSORS = Path("/proc/stat")
 # During a rehearsal, a live sale that opens so soon ends it.
 NEAR = timedelta(minutes=5)
 MESSAGE = "A rehearsal, which is over."
+KEY_PREFIX = "fs_rehearsal_"
+# The form of each key.
+KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{32}}")
 WHY = {
     "asked": gettext_lazy("A person stopped it."),
     "silent": gettext_lazy("The crowd gave no sign of life for 30 seconds."),
@@ -125,14 +130,15 @@ def live_sales_in_the_way() -> list[str]:
 def start(*, sale: Sale, terms: Terms, by: Any = None, forced: bool = False) -> tuple[Rehearsal, str]:
     """A rehearsal that waits for its crowd, and the one-time key of the crowd, which is not kept.
 
-    `forced`: also near a live sale. Raises ValidationError when it is not possible, with all reasons.
+    `forced`: also near a live sale, for people who may run the sales of all campaigns. Raises ValidationError when it
+    is not possible, with all reasons.
     """
     possible(terms)
-    if forced and isinstance(by, User) and not by.has_perm("flashsale.run_sale"):
+    if forced and isinstance(by, User) and (is_limited(by) or not by.has_perm("flashsale.run_sale")):
         raise ValidationError(_("Only people who may run sales can rehearse near a live sale."))
     if found := obstacles(sale=sale, forced=forced):
         raise ValidationError(found)
-    key = f"fs_rehearsal_{secrets.token_urlsafe(24)}"
+    key = f"{KEY_PREFIX}{secrets.token_urlsafe(24)}"
     asked_by = by if isinstance(by, User) else None
     try:
         with transaction.atomic():
@@ -147,6 +153,12 @@ def start(*, sale: Sale, terms: Terms, by: Any = None, forced: bool = False) -> 
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def require_form(key: str) -> None:
+    """Refuses UNAUTHENTICATED what cannot be a key. It asks no database."""
+    if not KEY.fullmatch(key):
+        raise Refused(Outcome.UNAUTHENTICATED, "This is no key of a rehearsal.")
 
 
 def _open(key: str) -> Rehearsal:

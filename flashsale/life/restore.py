@@ -8,6 +8,7 @@ be sold and no number given twice until people have compared the orders with the
     * each line goes on behind the last index that may have been given, so no index is given twice. People bring their
       places back with their tokens
     * new events get ids that no partner has seen
+    * all sessions of staff end, and what was taken away after the backup is taken away again (taken_away.py)
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from flashsale.gate.client import wall_ms
 from flashsale.gate.sale_card import DIRECT_MAX
 from flashsale.life import sale_control
 from flashsale.life.rebuild import live_sales
+from flashsale.life.taken_away import Before, TakenAway, end_all_sessions, take_away_again
 from flashsale.models import Allocation, Record, Sale
 from flashsale.rules.states import AllocationMode, Phase, SaleState
 
@@ -30,14 +32,20 @@ EVENTS_SKIP = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The sales that are paused now, and the lines that give no index before their new block."""
+    """The sales that are paused now, and the lines that give no index before their new block.
+
+    `taken_away` is None if nothing is known of the time after the backup.
+    """
 
     paused: list[str]
     raised: dict[str, int]
+    taken_away: TakenAway | None
 
 
-def prepare(*, entries: int, message: str, facts: dict[str, int | str]) -> Prepared:
+def prepare(*, entries: int, message: str, facts: dict[str, int | str], before: Before | None = None) -> Prepared:
     """Prepares the restored database. Safe to repeat. `facts` describe the backup, for the audit trail.
+
+    `before` is what the database before the restore says about what was taken away, where it can be read.
 
     `entries` is how many people may have entered each line after the backup; it counts where Redis does not know the
     line any more. Raises GateDown.
@@ -55,13 +63,15 @@ def prepare(*, entries: int, message: str, facts: dict[str, int | str]) -> Prepa
             Allocation.objects.filter(pk=line.pk).update(block=block)
             raised[f"{line.sale.code}/{line.code}"] = block
         _skip_event_ids()
-        Record.write("restore", by=None, facts=facts)
+        end_all_sessions()
+        away = take_away_again(before) if before else None
+        Record.write("restore", by=None, facts={**facts, **(away.counts if away else {})})
     paused = []
     for sale in Sale.objects.filter(pk__in=live, state=SaleState.PUBLISHED).order_by("pk"):
         if sale.phase(bridge.run(wall_ms())) is not Phase.CLOSED:
             sale_control.pause(sale=sale, message=message)
             paused.append(sale.code)
-    return Prepared(paused, raised)
+    return Prepared(paused, raised, away)
 
 
 def _skip_event_ids() -> None:

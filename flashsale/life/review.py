@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation
@@ -22,6 +23,7 @@ from flashsale.life import score
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.cancel import AT_ONCE, WORK_FOR_S, cancel_locked
 from flashsale.life.give_back import give_back
+from flashsale.life.personal_tables import without_traces
 from flashsale.life.refund_window import decide_cases_by
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseNote, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, RingOrder, Sale
@@ -35,8 +37,8 @@ from flashsale.rules.trail import text_digest
 log = logging.getLogger(__name__)
 # Transactions are short, so that a review does not delay a sale that runs at the same time.
 CHUNK = 50
-# Orders of rings are stored by statements of this many rows. No other process waits for them.
-RINGS_AT_ONCE = 1_000
+# Orders of rings are stored and locked by statements of this many rows.
+RINGS_AT_ONCE = 200
 # A person who decides several cases at once must have viewed one in ten of them, and at least three.
 SAMPLE_ONE_IN, SAMPLE_MIN = 10, 3
 # The class of the PostgreSQL advisory locks of review runs ("runs" in ASCII).
@@ -120,7 +122,22 @@ def _store_rings(findings: Sequence[Finding], flagged: Collection[int], run: Rev
             for one in rings[at : at + RINGS_AT_ONCE]
             if rules
         ]
-        RingOrder.objects.bulk_create(rows, ignore_conflicts=True)
+        ids = [row.reservation_id for row in rows]
+        with transaction.atomic():
+            # The lock waits for an erasure of one of these people, and an erasure waits for this transaction.
+            list(Reservation.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk"))
+            RingOrder.objects.bulk_create(rows, ignore_conflicts=True)
+            without_traces(RingOrder.objects.filter(run=run, reservation__in=_erased(ids)))
+
+
+def _erased(ids: Collection[Any]) -> "QuerySet[Reservation]":
+    """Those of these orders whose person is erased. The review has read each order with the traits of its person."""
+    return Reservation.objects.filter(pk__in=ids, traits=None)
+
+
+def not_to_score(reservations: "QuerySet[Reservation]") -> "QuerySet[Reservation]":
+    """Those of these orders that no review may score: restricted ones, and those of a person who is erased."""
+    return reservations.filter(Q(restriction__isnull=False) | Q(traits=None))
 
 
 def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
@@ -150,6 +167,8 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
             if rules
         ],
     )
+    # The orders are locked, so no erasure happens between this and the commit.
+    without_traces(Case.objects.filter(run=run, reservation__in=_erased(list(orders))))
     record([of_reservation(orders[one.order_id], EventType.CASE_OPENED) for one in fresh], now)
     return len(fresh)
 
@@ -160,12 +179,15 @@ def open_case(*, reservation: Reservation, by: Any = None, ring: RingOrder | Non
 
     With `ring`, the case has the score and the evidence that the review has stored for this order of a ring.
 
-    Refuses NOT_CANCELLABLE unless the reservation is confirmed.
+    Refuses NOT_CANCELLABLE unless the reservation is confirmed. With `ring`, refuses FORBIDDEN for an order that no
+    review may score (`not_to_score`).
     """
     locked = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
     reservation = locked.get(pk=reservation.pk)
     if reservation.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {reservation.state}.")
+    if ring and not_to_score(Reservation.objects.filter(pk=reservation.pk)).exists():
+        raise Refused(Outcome.FORBIDDEN, "The order is restricted, or its person is erased.")
     by_ring = _fields_of(ring) if ring else {"rules_version": "by hand", "rules_hash": ""}
     deadlines = decide_cases_by([reservation.pk], reservation.sale.campaign, timezone.now())
     fields = {**by_ring, "deadline_at": deadlines[reservation.pk]}
@@ -252,7 +274,8 @@ def _reopened(row: Case, what: str, by: Any) -> Case:
 def approve(*, case: Case, by: Any) -> Case:
     """Approves a proposal. The order is cancelled when the campaign's time to undo is over, or now if it has none.
 
-    Refuses FORBIDDEN to the proposer. Raises GateDown when Redis does not answer; the order is cancelled then.
+    Refuses FORBIDDEN to the proposer, and while the proposer is switched off. Raises GateDown when Redis does not
+    answer; the order is cancelled then.
     """
     now = timezone.now()
     ended = None
@@ -260,6 +283,10 @@ def approve(*, case: Case, by: Any) -> Case:
         row = _locked(case, CaseState.PROPOSED)
         if row.proposed_by_id == by.pk:
             raise Refused(Outcome.FORBIDDEN, "Another person than the proposer must approve.")
+        if row.proposed_by and not row.proposed_by.is_active:
+            raise Refused(
+                Outcome.FORBIDDEN, "The proposer is switched off. Take the proposal back, and propose it anew."
+            )
         wait = timedelta(seconds=row.reservation.sale.campaign.undo_s)
         row.state, row.decided_by, row.decided_at, row.due_at = CaseState.APPROVED, by, now, now + wait
         row.save()

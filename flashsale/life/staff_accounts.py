@@ -11,18 +11,19 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from flashsale.models import Record, StaffAccount
+from flashsale.models import CalendarLink, Record, StaffAccount
 
 
 @transaction.atomic
 def switch_off(*, user: User, by: Any) -> None:
-    """The person cannot log in any more, and all sessions of the person are over. Safe to repeat.
+    """The person cannot log in any more. All sessions and the calendar link are over for ever. Safe to repeat.
 
     Raises ValidationError for the own account.
     """
     _require_other(user, by, _("You cannot switch yourself off. Another superuser does it."))
     if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
         end_sessions(user)
+        CalendarLink.objects.filter(user=user).delete()
         Record.write("switch_off", by=by, subject=user)
 
 
@@ -35,7 +36,7 @@ def switch_on(*, user: User, by: Any) -> None:
 
 @transaction.atomic
 def reset_second_factor(*, user: User, by: Any) -> int:
-    """Removes all devices, recovery codes and linked identities and ends all sessions; how many were removed.
+    """Removes devices, recovery codes, linked identities and the calendar link, and ends all sessions; how many.
 
     The person logs in by password and adds a new device. Raises ValidationError for the own account.
     """
@@ -44,12 +45,25 @@ def reset_second_factor(*, user: User, by: Any) -> int:
     # A linked identity logs in, too. A stranger may have linked it.
     identities = SocialAccount.objects.filter(user=user)
     kinds += ["identity"] * identities.count()
+    links = CalendarLink.objects.filter(user=user)
+    kinds += ["calendar"] * links.count()
     if kinds:
+        links.delete()
         Authenticator.objects.filter(user=user).delete()
         identities.delete()
         end_sessions(user)
         Record.write("reset_factor", by=by, subject=user, facts={"kinds": kinds})
     return len(kinds)
+
+
+def left_after_new_password(user: User) -> list[str]:
+    """What opens something without the password that a superuser has just given, in words; empty for nothing."""
+    counts = [
+        (Authenticator.objects.filter(user=user).count(), _("%(count)d devices and sets of recovery codes")),
+        (SocialAccount.objects.filter(user=user).count(), _("%(count)d linked identities")),
+        (CalendarLink.objects.filter(user=user).count(), _("%(count)d calendar links")),
+    ]
+    return [text % {"count": count} for count, text in counts if count]
 
 
 def end_sessions(user: User) -> datetime:

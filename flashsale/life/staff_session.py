@@ -9,7 +9,10 @@ from typing import Any
 from allauth.account.authentication import get_authentication_records
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Exists, Q
 from django.http import HttpRequest
 
 from flashsale.models import StaffAccount
@@ -33,17 +36,34 @@ def second_factor_proven(request: HttpRequest) -> bool:
     return any(record.get("method") in _second_factors() for record in _records(request))
 
 
-def has_device(user: Any) -> bool:
-    """Whether the user has an authenticator app or a passkey."""
-    return bool(Authenticator.objects.filter(user_id=user.pk, type__in=DEVICES).exists())
+def factor_of(user: Any) -> Q:
+    """Whether a user has a second factor, as a condition: an authenticator app, a passkey, or a linked identity.
+
+    A linked identity counts where its provider asks for the second factor. `user` is an id or an OuterRef.
+    """
+    found = Q(Exists(Authenticator.objects.filter(user=user, type__in=DEVICES)))
+    if settings.FLASHSALE_OIDC_SECOND_FACTOR and settings.FLASHSALE_OIDC["url"]:
+        found |= Q(Exists(SocialAccount.objects.filter(user=user)))
+    return found
+
+
+def has_second_factor(user: Any) -> bool:
+    """Whether the user has a second factor. Then the password alone opens nothing, and adds no device."""
+    return User.objects.filter(factor_of(user.pk), pk=user.pk).exists()
 
 
 def may_manage_devices(request: HttpRequest) -> bool:
-    """Whether the user's own devices may be seen and changed: the first one, or with a proof by one of them."""
+    """Whether the user's own devices may be seen and changed: the first one, or with a proof by a second factor."""
     user = request.user
     if not (user.is_active and user.is_staff) or _is_over(request):
         return False
-    return second_factor_proven(request) or not has_device(user)
+    return second_factor_proven(request) or not has_second_factor(user)
+
+
+def needs_identity(request: HttpRequest) -> bool:
+    """Whether only a log-in by the identity provider opens the admin for this user, who has no device here."""
+    devices = Authenticator.objects.filter(user_id=request.user.pk, type__in=DEVICES)
+    return not second_factor_proven(request) and has_second_factor(request.user) and not devices.exists()
 
 
 def is_fresh(request: HttpRequest, *, within_s: int) -> bool:

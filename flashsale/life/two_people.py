@@ -15,11 +15,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Max, Model, Sum
+from django.db.models import Count, Max, Model, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Allocation, Campaign, Proposal, Record, Sale, Stock
 from flashsale.models.row_values import State, changes_between, state_of
+from flashsale.rules.states import SaleState
 from flashsale.rules.trail import canonical_json
 
 PUBLISH_RIGHT, RUN_RIGHT = "flashsale.publish_sale", "flashsale.run_sale"
@@ -62,13 +64,23 @@ class Standing:
 
 
 def standing(sale: Sale) -> Standing | None:
-    """The open proposal to publish the draft; None if there is none."""
+    """The open proposal to publish the draft; None if there is none whose person may still decide it."""
     proposal = _open(sale, Proposal.Verb.PUBLISH).select_related("by").first()
-    if proposal is None:
+    if proposal is None or not counts(proposal):
         return None
     values = published_values(sale)
     changes = {} if proposal.digest == _digest(values) else changes_between(proposal.terms, values)
     return Standing(proposal, changes)
+
+
+def open_proposals() -> "QuerySet[Proposal]":
+    """What waits for a second person: drafts that are to be published, and units for sales that have not opened."""
+    drafts = Q(verb=Proposal.Verb.PUBLISH, sale__state=SaleState.DRAFT)
+    published = Q(verb=Proposal.Verb.ADD_UNITS, sale__frozen_at=None) & Q(
+        sale__state__in=[SaleState.PUBLISHED, SaleState.PAUSED]
+    )
+    found = Proposal.objects.filter(drafts | published, done_at=None, withdrawn_at=None, by__is_active=True)
+    return found.select_related("sale__campaign", "by").order_by("sale__opens_at", "pk")
 
 
 def added_units_texts(sale: Sale) -> list[str]:
@@ -78,7 +90,7 @@ def added_units_texts(sale: Sale) -> list[str]:
         return []
     texts = [_("Above %(most)d units in the sale, two people have to name the same total.") % {"most": most}]
     for proposal in _open(sale, Proposal.Verb.ADD_UNITS).select_related("by"):
-        for name, values in proposal.terms.items():
+        for name, values in proposal.terms.items() if counts(proposal) else ():
             stock = Stock.objects.filter(pk=name.removeprefix("stock:")).select_related("allocation", "offer").first()
             text = _("%(who)s has proposed %(quantity)d units in all of %(sku)s in %(line)s.")
             facts = {"who": proposal.by, "quantity": values["quantity"]}
@@ -115,13 +127,11 @@ def _agreed(wanted: Proposal, *, by: Any) -> bool:
     if not isinstance(by, User):
         text = _("%(units)d units: two people have to decide this in the admin, above %(most)d units.")
         raise ValidationError(text % {"units": wanted.units, "most": settings.FLASHSALE_TWO_PEOPLE_UNITS})
-    if not by.has_perm(PUBLISH_RIGHT if wanted.verb == Proposal.Verb.PUBLISH else RUN_RIGHT):
+    if not by.has_perm(_right(wanted.verb)):
         raise ValidationError(_("You do not have the right to do this."))
     wanted.by, wanted.digest = by, _digest(wanted.terms)
-    # The word of a person who is switched off does not count.
-    standing = _open(wanted.sale, wanted.verb).filter(by__is_active=True)
-    known = standing.select_for_update(of=("self",)).first()
-    if known is None or known.digest != wanted.digest:
+    known = _open(wanted.sale, wanted.verb).select_for_update(of=("self",)).select_related("by").first()
+    if known is None or not counts(known) or known.digest != wanted.digest:
         _open(wanted.sale, wanted.verb).update(withdrawn_at=wanted.at)
         wanted.save()
         facts = {"units": wanted.units, "digest": wanted.digest}
@@ -132,6 +142,17 @@ def _agreed(wanted: Proposal, *, by: Any) -> bool:
     known.done_by, known.done_at = by, wanted.at
     known.save(update_fields=["done_by", "done_at"])
     return True
+
+
+def counts(proposal: Proposal) -> bool:
+    """Whether its person may still decide it: not switched off, with the right, and for this campaign."""
+    by: User = proposal.by
+    may = by.is_active and by.has_perm(_right(proposal.verb))
+    return may and rows_of(Sale.objects.filter(pk=proposal.sale_id), by).exists()
+
+
+def _right(verb: str) -> str:
+    return PUBLISH_RIGHT if verb == Proposal.Verb.PUBLISH else RUN_RIGHT
 
 
 def _open(sale: Sale, verb: str) -> Any:

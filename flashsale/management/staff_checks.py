@@ -1,11 +1,11 @@
 """What `manage.py doctor` says about staff: second factor, fresh proofs, two people, roles."""
 
-from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError
+from django.db.models import OuterRef
 
-from flashsale.life.staff_session import DEVICES
+from flashsale.life.staff_session import factor_of
 from flashsale.management.commands.roles import missing_permissions
 
 # Name, whether it is right, what was found, what is expected, how to change it.
@@ -40,8 +40,8 @@ def staff_rows() -> list[Row]:
 def _second_factor(ok: bool) -> Row:
     found = "on" if settings.FLASHSALE_STAFF_SECOND_FACTOR else "off"
     try:
-        with_device = Authenticator.objects.filter(type__in=DEVICES).values("user")
-        without = User.objects.filter(is_staff=True, is_active=True).exclude(pk__in=with_device).count()
+        staff = User.objects.filter(is_staff=True, is_active=True)
+        without = staff.exclude(factor_of(OuterRef("pk"))).count()
     except DatabaseError:
         without = 0
     if without:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import ValidationError
@@ -36,9 +37,10 @@ INDONESIAN_ZONES = {"wib": "Asia/Jakarta", "wita": "Asia/Makassar", "wit": "Asia
 MISLEADING_ZONE = re.compile(r"Factory|localtime|(Etc/)?GMT[+-]\d+")
 
 
-def zone_names() -> set[str]:
-    """The IANA names that a campaign may have."""
-    return {name for name in available_timezones() if not MISLEADING_ZONE.fullmatch(name)}
+@cache
+def zone_names() -> frozenset[str]:
+    """The IANA names that a campaign may have. The first call reads some hundred files of the system."""
+    return frozenset(name for name in available_timezones() if not MISLEADING_ZONE.fullmatch(name))
 
 
 def zone_name(text: str) -> str:

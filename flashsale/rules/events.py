@@ -54,10 +54,12 @@ class EventType(StrEnum):
     SALE_CALLED_OFF = "sale.called_off"
 
 
+# Events that change no state. The lines are drawn at the opening also while the sale is paused.
+_NO_STATE = {EventType.SALE_OPENED, EventType.SALE_RESCHEDULED, EventType.UNIT_REALLOCATED, EventType.UNIT_MOVED}
 # States that are not the second word of their event.
 _STATES = {
     EventType.RESERVATION_RESTORED: "confirmed", EventType.PAYMENT_STARTED: "asked", EventType.CASE_OPENED: "open",
-    EventType.APPEAL_FILED: "open", EventType.SALE_OPENED: "published", EventType.SALE_RESUMED: "published",
+    EventType.APPEAL_FILED: "open", EventType.SALE_RESUMED: "published",
 }  # fmt: skip
 
 
@@ -79,7 +81,7 @@ def subject_of(type_: str, data: Mapping[str, Any]) -> tuple[str, str]:
 
 def state_after(type_: str, data: Mapping[str, Any]) -> str | None:
     """The state of the subject after an event; None if the event changes no state."""
-    if type_ in {EventType.SALE_RESCHEDULED, EventType.UNIT_REALLOCATED, EventType.UNIT_MOVED}:
+    if type_ in _NO_STATE:
         return None
     if type_ in {EventType.CASE_DECIDED, EventType.APPEAL_DECIDED}:
         return str(data["decision"])

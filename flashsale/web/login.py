@@ -1,11 +1,13 @@
 """The admin's log-in page, with a rate limit."""
 
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from flashsale.life import staff_session
@@ -29,7 +31,11 @@ def login(request: HttpRequest) -> HttpResponse:
     elif request.user.is_authenticated and request.user.is_staff and not staff_session.may_enter(request):
         if staff_session.may_manage_devices(request):
             return HttpResponseRedirect(reverse("mfa_index"))
+        by_identity = staff_session.needs_identity(request)
         logout(request)
+        if by_identity:
+            text = _("The password alone does not open the admin. Log in with %(provider)s.")
+            messages.warning(request, text % {"provider": settings.FLASHSALE_OIDC["name"]})
     return admin.site.login(request)
 
 

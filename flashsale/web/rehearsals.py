@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from flashsale.life import rehearse
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.web import limits
 from flashsale.web.errors import problem_response
 
 BYTES_MAX = 64_000
@@ -22,9 +23,14 @@ BYTES_MAX = 64_000
 @never_cache
 @require_POST
 def serve(request: HttpRequest, step: str) -> HttpResponse:
-    """The answer to one step of a crowd; a problem document for what is refused."""
+    """The answer to one step of a crowd; a problem document for what is refused.
+
+    Anybody may call this address, so what cannot be a key is refused before PostgreSQL is asked and the body is read.
+    """
     _scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     try:
+        rehearse.require_form(key)
+        limits.enforce(request, limits.API_ADDRESS)
         return JsonResponse(_answer(step, key, _body(request)))
     except Refused as refused:
         return problem_response(request, refused.outcome, detail=refused.detail, retry_after_s=refused.retry_after_s)

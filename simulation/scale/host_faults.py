@@ -20,7 +20,7 @@ from django.core.management import call_command
 from simulation import nginx_server
 from simulation.processes import ServerNotReady
 from simulation.scale import selling
-from simulation.scale.host_site import DOOR_PORT, DOORS, READY_S, Site, environment
+from simulation.scale.host_site import DOOR_PORT, DOORS, Site, environment
 from simulation.scale.hosts import Cable, Networks
 from simulation.scale.late_crowd import LateCrowd
 from simulation.scale.releases import NoRelease, extract_release_before
@@ -241,25 +241,6 @@ def play_hosts(
         yield from play(chosen, rounds, one_round, seed=seed)
 
 
-def _wait_for_key(site: Site, sale: str, key: str) -> None:
-    """Waits until every door knows a partner's key. A door reads the keys every five seconds."""
-    deadline = time.monotonic() + READY_S
-    waiting = [Cable.PUBLIC.address(host.number) for host in site.hosts]
-    while waiting and time.monotonic() < deadline:
-        link = http.client.HTTPConnection(waiting[0], DOOR_PORT, timeout=ASK_S)
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        try:
-            link.request("POST", f"/v1/sales/{sale}/lines/{selling.CHANNEL}/look", "{}", headers)
-            if link.getresponse().status == http.client.BAD_REQUEST:  # the place is missing, and the key is known
-                waiting.pop(0)
-            else:
-                time.sleep(0.2)
-        except OSError:
-            time.sleep(0.2)
-        finally:
-            link.close()
-
-
 def _round(faults: HostFaults, fault: Fault, seed: int, *, edge: str, buyers: int, claim_s: int) -> Round:
     faults.notes, faults.random = {}, random.Random(seed)
     sale, key = selling.publish(f"hosts-{seed}-{os.urandom(3).hex()}", buyers, claim_s=claim_s)
@@ -267,7 +248,8 @@ def _round(faults: HostFaults, fault: Fault, seed: int, *, edge: str, buyers: in
         line=selling.line_of(sale), key=key, doors=[edge], webs=[edge], identity=selling.identity, sku=selling.SKU,
         seed=seed,
     )  # fmt: skip
-    _wait_for_key(faults.site, sale.code, key)
+    for host in faults.site.hosts:
+        selling.wait_until_known(f"{faults.site.url(host)}{crowd.line}/enter", key)
     found = selling.play_crowd(fault, seed, sale=sale, crowd=crowd, buyers=buyers, together=TOGETHER)
     times = {f"p99 of {verb}": f"{crowd.p99_ms(verb)} ms" for verb in ("enter", "reserve", "confirm")}
     again = {"answers that were repeated": str(len(crowd.repeated)), "failures": str(dict(crowd.failures))}

@@ -26,7 +26,7 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to break an engine while a crowd buys. `strike` also repairs what it broke, as an operator would."""
+    """One way to break an engine while a crowd buys. `strike` also repairs the engine, as an operator would."""
 
     engine: str
     name: str
@@ -35,9 +35,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What came of one fault. `stood_s`: how long no buyer was served. `broken`: by promise, what contradicts it.
+    """The result of one fault.
 
-    A promise that is not in `broken` was not looked at. `notes` are what else was measured.
+    `stood_s` is the longest time after it in which nothing was sold. `broken` has what contradicts each promise. A
+    promise that is not in it was not looked at. `notes` are what else was measured.
     """
 
     fault: Fault

@@ -50,8 +50,8 @@ class Crowd:
     failures: Counter[str] = field(default_factory=Counter)
     repeated: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
-    # When a step of a buyer was done, in seconds of the monotonic clock.
-    done_at: list[float] = field(default_factory=list)
+    # When a reservation or a payment was acknowledged, in seconds of the monotonic clock.
+    sold_at: list[float] = field(default_factory=list)
     ends: bool = False
 
     async def buy(self, *, together: int, most: int) -> None:
@@ -138,6 +138,7 @@ class Crowd:
             if lost and (replayed or (verb == "enter" and status == 200)):
                 self.repeated.append(f"{verb} {buyer.name}")
             buyer.by[verb] = server
-            self.done_at.append(time.monotonic())
+            if verb != "enter":
+                self.sold_at.append(time.monotonic())
             return dict(shown)
         raise AssertionError

@@ -14,6 +14,11 @@ def _login(user: User) -> Client:
     return client
 
 
+@pytest.fixture(autouse=True)
+def _fast_passwords(fast_passwords: None) -> None:
+    """All tests of the admin log in in this process."""
+
+
 @pytest.fixture
 def make_user() -> Callable[..., Client]:
     """A function that makes a user with a role (scheduler, reviewer or viewer) and logs the user in."""

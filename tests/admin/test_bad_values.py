@@ -20,6 +20,7 @@ from flashsale.admin.action_page import ActionAdmin, ReadOnlyAdmin
 from flashsale.admin.labels import local_time
 from flashsale.life import review
 from flashsale.models import Allocation, Campaign, CampaignAxis, PartnerKey, Sale
+from tests import samples
 from tests.admin.forms import action_links, form_values, submit
 from tests.admin.orders import buy, follow_up
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
@@ -68,14 +69,22 @@ def _forms() -> Iterator[str]:
                 yield from [pages.action_url(action, [row.pk]) for row in rows[:1]]
 
 
-def _fields(page: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The fields that a person can type into, of the form and of the rows below it, with impossible values."""
+def _fields(page: Any) -> Iterator[tuple[tuple[str, ...], str, tuple[str, ...]]]:
+    """The fields that a person can type into, of the form and of the rows below it, with impossible values.
+
+    The first part says what kind of field it is: its model, its form and its name.
+    """
     form = page.context["adminform"].form if "adminform" in page.context else page.context["form"]
     sets = [inline.formset for inline in page.context.get("inline_admin_formsets", ())]
     for row in [form, *(row for one in sets for row in one.forms[:1])]:
         for name, field in row.fields.items():
-            yield row.add_prefix(name), _impossible(field)
-    yield from ((f"{one.prefix}-TOTAL_FORMS", NUMBERS) for one in sets)
+            yield (*_kind(row), name), row.add_prefix(name), _impossible(field)
+    yield from ((("rows", one.prefix), f"{one.prefix}-TOTAL_FORMS", NUMBERS) for one in sets)
+
+
+def _kind(form: Any) -> tuple[str, ...]:
+    model = form._meta.model._meta.label if isinstance(form, forms.ModelForm) else ""
+    return model, type(form).__module__, type(form).__qualname__
 
 
 def _impossible(field: forms.Field) -> tuple[str, ...]:
@@ -104,7 +113,7 @@ def _send(client: Client, url: str, values: dict[str, Any]) -> Any:
 
 @pytest.mark.slow
 def test_an_impossible_value_in_any_field_shows_the_form_again(rows: None, root: Client) -> None:
-    wrong, tried = [], 0
+    wrong, tried, seen = [], 0, set()
     for url in _forms():
         page = root.get(url)
         if page.status_code == 403 or not page.context or not ({"adminform", "form"} & set(page.context.keys())):
@@ -112,8 +121,11 @@ def test_an_impossible_value_in_any_field_shows_the_form_again(rows: None, root:
         if not page.context.get("has_change_permission", True):
             continue  # a page of a frozen row only shows it
         values = form_values(page)
-        for field, values_of in _fields(page):
-            for value in values_of:
+        for kind, field, values_of in _fields(page):
+            if kind in seen and not samples.WHOLE:
+                continue  # the form of another row of this model has shown how it reads this field
+            seen.add(kind)
+            for value in values_of if samples.WHOLE else [values_of[tried % len(values_of)]]:
                 tried += 1
                 try:
                     answer = _send(root, url, {**values, field: value})

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,15 +10,30 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
-from django.db.models import ProtectedError
+from django.db.models import F, ProtectedError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from flashsale.admin.listed_value import ListedValueForm
 from flashsale.life.find_orders import find_orders
 from flashsale.life.staff_campaigns import PATHS, rows_of
-from flashsale.models import Campaign, Record, Refund, Reservation, Sale, Settlement, StaffCampaign
+from flashsale.models import (
+    Alarm,
+    Campaign,
+    Case,
+    Channel,
+    PublishedRuleSet,
+    Record,
+    Refund,
+    Reservation,
+    ReviewRun,
+    Sale,
+    Settlement,
+    StaffCampaign,
+)
 from tests.admin.filled import fill_every_table, row_urls
-from tests.admin.forms import form_values
+from tests.admin.forms import action_links, form_values
 from tests.factories import draft_sale, poco_campaign
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -148,12 +164,78 @@ def test_filters_searches_actions_and_forms_reach_no_other_campaign(
     assert Refund.objects.filter(state="transferred").count() == 0
 
 
+def test_no_list_of_choices_alarm_count_or_action_reaches_another_campaign(
+    limited: Client, bob: Client, carol: Client
+) -> None:
+    campaign = fill_every_table(bob, carol, text=HIDDEN)
+    sale, order = Sale.objects.filter(campaign=campaign).first(), Reservation.objects.first()
+    assert sale is not None
+    erin = User.objects.get(username="erin")
+    Sale.objects.filter(pk=sale.pk).update(closes_at=F("opens_at") + timedelta(milliseconds=1))
+    rules = PublishedRuleSet.newest()
+    try_it = f"{reverse('admin:flashsale_publishedruleset_try')}?id={rules.pk}"
+    page = limited.get(try_it)
+    assert (
+        page.status_code,
+        HIDDEN in page.content.decode(),
+        sale.pk in page.context["form"].fields["sale"].queryset.values_list("pk", flat=True),
+    ) == (200, False, False)
+    limited.post(try_it, {"sale": sale.pk})
+    assert not ReviewRun.objects.filter(sale=sale, dry=True, asked_by=erin).exists()
+    now = timezone.now()
+    for subject, code in ((f"sale:{sale.pk}", "promise_broken"), ("", "gate_down")):
+        Alarm.objects.create(
+            code=code,
+            subject=subject,
+            facts={"sale": HIDDEN, "titles": "x"},
+            noticed_at=now,
+            seen_at=now,
+            raised_at=now,
+        )
+    Case.objects.filter(reservation=order).update(
+        state="open", proposed_by=None, decided_by=None, proposed_at=None, decided_at=None, due_at=None
+    )
+    for url in ("/admin/", "/admin/flashsale/sale/board/"):
+        page = limited.get(url)
+        assert (HIDDEN in page.content.decode(), "Redis (the gate) does not answer" in page.content.decode()) == (
+            False,
+            True,
+        ), url
+    assert page.context["backlog"] == 0
+    # What counts for all campaigns, and new campaigns, are not made by an action either.
+    own = Campaign.objects.get(name="Erin's own")
+    copy = f"{reverse('admin:flashsale_campaign_copy')}?id={own.pk}"
+    assert (limited.get(copy).status_code, limited.post(copy, {"code": "mine", "name": "Mine"}).status_code) == (
+        403,
+        403,
+    )
+    assert action_links(limited.get(reverse("admin:flashsale_campaign_change", args=[own.pk])), "copy") == []
+    assert limited.post(f"{reverse('admin:flashsale_publishedruleset_use')}?id={rules.pk}").status_code == 403
+    assert not Campaign.objects.filter(code="mine").exists()
+
+
 def test_a_limited_user_works_in_the_own_campaign(limited: Client) -> None:
     sale = Sale.objects.get()
     assert limited.get(reverse("admin:flashsale_sale_change", args=[sale.pk])).status_code == 200
     assert limited.get(reverse("admin:flashsale_sale_publish"), {"id": sale.pk}).status_code == 200
     page = limited.get("/admin/flashsale/sale/add/").content.decode()
     assert "Erin&#x27;s own" in page
+
+
+def test_the_form_of_a_list_entry_offers_own_channels_to_each_of_two_users_at_once(
+    limited: Client, root: Client
+) -> None:
+    other = draft_sale(poco_campaign(name=HIDDEN)).campaign
+    url = "/admin/flashsale/listedvalue/add/"
+    assert HIDDEN in root.get(url).content.decode()
+    assert HIDDEN not in limited.get(url).content.decode()
+    # All requests share the declared field. If one request sets its rows, it sets them for the others, too.
+    declared: Any = ListedValueForm.base_fields["channel"]
+    assert list(declared.queryset) == []
+    own = Channel.objects.exclude(campaign=other)
+    form = root.get(url).context["adminform"].form
+    limited.get(url)
+    assert set(form.fields["channel"].queryset) == set(Channel.objects.all()) != set(own)
 
 
 def test_a_campaign_that_somebody_is_limited_to_cannot_be_deleted(limited: Client) -> None:

@@ -50,6 +50,7 @@ def test_a_copy_keeps_its_clock_times_when_the_clocks_change_and_its_lines_their
     typed = {"opens_at": "2027-03-28T10:00", "name": "28 March", "lists": "on"}
     records = Record.objects.count()
     shown = submit(alice, url, **typed)
+    assert [field.label for field in shown.context["form"]] == [field.label for field in page.context["form"]]
     times, lines = shown.context["preview"].tables
     assert times.rows[0][1:5] == [
         "mar-20-2", "27 March 2027 14:00 CET", "28 March 2027 10:00 CEST", "28 March 2027 12:00 CEST",

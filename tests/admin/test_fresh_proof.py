@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
@@ -10,7 +11,7 @@ from django.urls import reverse
 
 from flashsale.admin.action_page import ActionAdmin
 from flashsale.life import review
-from flashsale.models import BankAccount, Case, Record, Sale
+from flashsale.models import BankAccount, Case, PartnerKey, Record, Sale
 from flashsale.rules.states import CaseState, SaleState
 from tests.admin.forms import form_values, submit
 from tests.admin.orders import buy
@@ -105,6 +106,53 @@ def test_every_action_that_the_manual_names_needs_a_proof_by_each_of_its_address
     assert Case.objects.get().state == CaseState.PROPOSED
     assert not BankAccount.objects.exists()
     assert not Record.objects.filter(what__in=["list_transfers", "approve", "call_off"]).exists()
+
+
+# The actions that need no fresh proof, by the reason. All others need one.
+WITHOUT_PROOF = {
+    "it takes power away or stops something, and must be quick": (
+        "User.switch-off PartnerKey.revoke Webhook.switch-off Webhook.delete-webhook ListedValue.end Rehearsal.stop "
+        "Sale.pause Sale.brake Sale.postpone"
+    ),
+    "it is needed within seconds on the day, and can be changed back": "Sale.resume Sale.tell",
+    "another person has to approve what follows, and that needs a proof": "Case.propose Reservation.open-case",
+    "it lets an order stand as it is": "Case.undo Case.dismiss Case.reopen Case.note-appeal Appeal.uphold",
+    "it decides nothing": (
+        "Case.ring Case.assign-to-me Case.assign Case.note PublishedRuleSet.try Sale.review Sale.try-out Notice.told"
+    ),
+    "it changes drafts only, and the publication needs a proof": (
+        "Campaign.import Campaign.copy Sale.import Sale.copy Sale.list"
+    ),
+    "it sells nothing; near a live sale it needs the right to run sales": "Sale.rehearse",
+    "it sends again what was sent, to the same address, without personal data or with the buyer's own letter": (
+        "Webhook.switch-on Webhook.test Webhook.resend-since Delivery.send-again Notice.send-again"
+    ),
+}
+
+
+def test_each_action_needs_a_proof_or_stands_here_with_the_reason_why_not() -> None:
+    without = {
+        f"{model.__name__}.{action.name}"
+        for model, page in admin.site._registry.items()
+        for action in getattr(page, "row_actions", ())
+        if not action.needs_proof
+    }
+    assert without == {name for names in WITHOUT_PROOF.values() for name in names.split()}
+
+
+def test_keys_and_units_are_given_after_a_proof_only(alice: Client, root: Client) -> None:
+    sale = lobby_sale()
+    channel = sale.allocations.get().channels.get()
+    for client, url in (
+        (root, reverse("admin:flashsale_channel_make-key") + f"?id={channel.pk}"),
+        (root, reverse("admin:flashsale_channel_make-test-key") + f"?id={channel.pk}"),
+        (root, reverse("admin:flashsale_channel_add-webhook") + f"?id={channel.pk}"),
+        (alice, reverse("admin:flashsale_sale_add-units") + f"?id={sale.pk}"),
+    ):
+        before = Record.objects.count()
+        assert (client.get(url).status_code, client.post(url, {"yes": 1}).status_code) == (403, 403), url
+        assert b"Is it still you?" in client.get(url).content
+        assert (PartnerKey.objects.count(), Record.objects.count()) == (0, before)
 
 
 def test_a_proof_is_worth_nothing_for_another_person_address_or_right(alice: Client, dave: Client) -> None:

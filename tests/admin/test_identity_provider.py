@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth.models import User
@@ -126,6 +127,33 @@ def test_the_second_factor_is_asked_for_unless_the_provider_asks(
     again = browser()
     assert walk(again).redirect_chain[-1][0] == reverse("mfa_authenticate")
     assert again.get("/admin/").status_code == 302
+
+
+def test_where_the_provider_asks_for_the_second_factor_the_password_alone_neither_enters_nor_adds_a_device(
+    provider: IdentityProvider, sri: User, settings: Any
+) -> None:
+    settings.FLASHSALE_STAFF_SECOND_FACTOR = True
+    SocialAccount.objects.create(user=sri, provider="oidc", uid="17")
+    stranger = {"username": "sri", "password": PASSWORD, "next": "/admin/"}
+    # The control: where the provider does not ask, the first device is added after a log-in by password.
+    client = browser()
+    assert client.post("/admin/login/", stranger, follow=True).redirect_chain[-1][0] == reverse("mfa_index")
+    settings.FLASHSALE_OIDC_SECOND_FACTOR = True
+    client = browser()
+    client.post("/admin/login/", stranger)
+    for address in ("mfa_index", "mfa_activate_totp", "mfa_add_webauthn"):
+        assert client.get(reverse(address)).status_code == 302, address
+    page = client.get("/admin/", follow=True)
+    assert "The password alone does not open the admin. Log in with Kantor." in page.content.decode()
+    provider.person = {"sub": "17"}
+    own = browser()
+    walk(own)
+    assert own.get(reverse("mfa_index")).status_code == 200
+    # A setting that names no provider leaves no way in but the password.
+    settings.FLASHSALE_OIDC = settings.FLASHSALE_OIDC | {"url": ""}
+    client = browser()
+    assert client.post("/admin/login/", stranger, follow=True).redirect_chain[-1][0] == reverse("mfa_index")
+    assert not Authenticator.objects.exists()
 
 
 def test_without_settings_there_is_no_provider(sri: User) -> None:

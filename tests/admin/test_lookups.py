@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from flashsale.models import Sale
+from tests import samples
 from tests.factories import draft_sale, lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -94,7 +95,7 @@ def test_every_admin_allows_exactly_the_lookups_that_its_list_shows(root: Client
 @pytest.mark.slow
 def test_every_lookup_by_a_hidden_field_is_refused_in_words(root: Client) -> None:
     for model in admin.site._registry:
-        for path in _paths(model):
+        for path in samples.some(_paths(model), 8):
             lookup = f"{path}__regex"
             page = root.get(_list_url(model), {lookup: "^..[0-7]"})
             assert page.status_code == 400, (model, lookup)
@@ -143,7 +144,8 @@ def test_a_list_is_ordered_only_by_its_columns(root: Client) -> None:
     for model, page in admin.site._registry.items():
         request = root.get(_list_url(model)).wsgi_request
         columns = len(page.get_list_display(request)) + 1
-        for order in (*map(str, range(-columns, columns + 3)), "secret", "-secret", "99", "a.b"):
+        up, down = (".".join(str(sign * column) for column in range(columns + 3)) for sign in (1, -1))
+        for order in (up, down, "secret", "-secret", "99", "a.b"):
             changelist = root.get(_list_url(model), {"o": order}).context["cl"]
             assert not {"secret", "salt", "digest", "password", "sealed"} & {
                 str(part).strip("-") for part in changelist.get_ordering(request, changelist.root_queryset)

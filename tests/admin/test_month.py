@@ -87,6 +87,11 @@ def test_sales_that_share_channels_accounts_or_capacity_are_marked(alice: Client
         "After": [], "Night": ["It opens or closes outside of the hours 08:00 to 22:00."],
     }  # fmt: skip
     assert f'id="clash-{second.pk}"' in page.content.decode()
+    publish = alice.get(reverse("admin:flashsale_sale_publish") + f"?id={second.pk}").content.decode()
+    assert at_once % ("First", accounts) in publish
+    assert at_once % ("a sale of another campaign", "") in publish
+    assert "Foreign" not in publish
+    assert crowd in publish
     assert {first.pk, second.pk, foreign.pk, night.pk} < set(Sale.objects.values_list("pk", flat=True))
     Sale.objects.filter(pk__in=[second.pk, foreign.pk]).delete()
     assert "At the same time as" not in alice.get(MONTH, {"month": f"{ten:%Y-%m}"}).content.decode()

@@ -44,7 +44,7 @@ def test_a_server_without_the_simulation_shows_the_command_with_a_one_time_key(
     sale = lobby_sale(opens_in_s=86_400)
     text = ani.get(_page(sale)).content.decode()
     assert "pip install -r requirements-demo.txt" in text
-    assert "It lasts 30 minutes at most, with 20000 people at most, 200 entering in a second." in text
+    assert "It lasts 30 minutes at most. At most 20000 people come, and at most 200 of them enter in a second." in text
     shown = ani.post(_page(sale), TERMS).content.decode()
     row = Rehearsal.objects.get()
     assert "FLASHSALE_REHEARSAL_KEY=fs_rehearsal_" in shown
@@ -70,7 +70,10 @@ def test_near_a_live_sale_the_page_says_so_and_starts_only_when_it_is_forced(
     sale = draft_sale(campaign, opens_in_s=86_400)
     warning = f"The live sale {live.code} runs, or opens within 60 minutes."
     assert warning in ani.get(_page(sale)).content.decode()
-    refused = ani.post(_page(sale), TERMS, follow=True).content.decode()
+    page = ani.post(_page(sale), TERMS)
+    refused = page.content.decode()
+    assert "Tick this to rehearse all the same." in refused
+    assert page.context["form"]["people"].value() == str(TERMS["people"]), "what was typed is kept"
     assert (warning in refused, Rehearsal.objects.count(), sent) == (True, 0, [])
     ani.post(_page(sale), TERMS | {"forced": "on"})
     assert (Rehearsal.objects.get().forced, len(sent)) == (True, 1)

@@ -1,7 +1,7 @@
 """The desk around cases: rings, assignment, notes, deadlines, the allow and block lists, rule sets in a form."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,20 +15,25 @@ from flashsale.life.appeal import ledger
 from flashsale.models import (
     Case,
     CaseNote,
+    Contact,
     ListedValue,
     PublishedRuleSet,
     Record,
     Reservation,
+    Restriction,
     ReviewRun,
     RingOrder,
     Sale,
+    Trait,
 )
 from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Refused
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from flashsale.rules.trail import text_digest
 from tests.admin.forms import action_links, form_values, messages_on, submit
 from tests.admin.orders import buy, cases
-from tests.factories import PHONE, identity, lobby_sale, poco_campaign
+from tests.factories import PHONE, end_now, identity, lobby_sale, poco_campaign
+from tests.life.people import erased, request_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 REASON = "one_person_many_identities"
@@ -107,6 +112,48 @@ def test_the_rest_of_a_ring_is_listed_opened_and_dismissed_together_with_one_rea
     }
 
 
+def test_a_restricted_or_erased_order_gets_no_case_from_its_ring_and_its_evidence_stays_erased(
+    ring: Sale, bob: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _reviewed(ring)
+    rest = RingOrder.objects.exclude(reservation__in=Case.objects.values("reservation")).get()
+    first, restriction = cases()[0], Restriction(reservation=rest.reservation, request=request_of("dewi", "restrict"))
+    restriction.save()
+    assert case_desk.open_rest(case=first, by=_user("bob")) == []
+    with pytest.raises(Refused, match="restricted"):
+        review.open_case(reservation=rest.reservation, by=_user("bob"), ring=rest)
+    page = bob.get(_page("ring", first))
+    assert page.context["tables"][0].rows[-1][-1] == "no case: the buyer has restricted the order, or is erased"
+    assert page.context["obstacles"] == ["Each order that can have a case has one."]
+    restriction.delete()
+    for case in cases():
+        review.dismiss(case=case, by=_user("bob"))
+    end_now(ring)
+    erased("dewi")
+    assert case_desk.open_rest(case=first, by=_user("bob")) == []
+    assert Case.objects.count() == 3
+
+    # A review that has read the orders before the erasure of Ani stores nothing of her after it.
+    Case.objects.all().delete()
+    ReviewRun.objects.filter(pk=run.pk).update(finished_at=None)
+    store = review._store_rings
+    ani = next(one.reservation for one in Contact.objects.all() if one.read()["email"] == identity("ani")[Axis.EMAIL])
+    others = RingOrder.objects.exclude(reservation__in=[ani, rest.reservation])
+
+    def erased_in_between(*args: Any) -> None:
+        erased("ani")
+        assert not Trait.objects.filter(reservation=ani).exists()
+        RingOrder.objects.all().delete()
+        store(*args)
+
+    monkeypatch.setattr(review, "_store_rings", erased_in_between)
+    review.execute(run=run.pk)
+    for table in (RingOrder, Case):
+        (row,) = table.objects.filter(reservation=ani)
+        assert {one["trace"] for one in row.evidence["shared"]} == {""}
+    assert [bool(one["trace"]) for row in others.all() for one in row.evidence["shared"]] == [True, True]
+
+
 def test_an_order_of_another_sale_or_that_has_ended_gets_no_case_from_the_ring(ring: Sale, bob: Client) -> None:
     later = lobby_sale(ring.campaign, stock={PHONE: 2}, name="27 January")
     buy(later, ["fajar"], device="one")
@@ -180,6 +227,14 @@ def _list(client: Client, sale: Sale, kind: str, axis: str, *, value: str, days:
     return submit(
         client, f"{LISTS}add/", campaign=sale.campaign_id, kind=kind, axis=axis, value=value, why="known", **typed
     )
+
+
+def test_the_end_of_an_entry_is_typed_and_shown_in_the_zone_of_its_campaign(bob: Client) -> None:
+    campaign = poco_campaign(time_zone="Asia/Jayapura")
+    values = {"campaign": campaign.pk, "kind": "block", "axis": "phone", "value": "081234567890", "why": "known"}
+    submit(bob, f"{LISTS}add/", **values, expires_at_0="2031-01-29", expires_at_1="10:00")
+    assert ListedValue.objects.get().expires_at == datetime.fromisoformat("2031-01-29T10:00:00+09:00")
+    assert "29 January 2031 10:00 WIT" in bob.get(LISTS).content.decode()
 
 
 def test_the_lists_count_in_later_reviews_until_they_expire_and_old_evidence_stays(ring: Sale, bob: Client) -> None:

@@ -13,9 +13,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from flashsale.life import review, staff_accounts
+from flashsale.life import calendar_feed, review, staff_accounts
 from flashsale.management.commands.roles import ROLES, missing_permissions
-from flashsale.models import Record, Sale, StaffCampaign
+from flashsale.models import CalendarLink, Record, Sale, StaffCampaign
 from flashsale.rules.states import CaseState, SaleState
 from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
@@ -97,6 +97,30 @@ def test_a_lost_device_is_reset_by_another_superuser_and_logged(root: Client, ma
     call_command("reset_second_factor", "root")
     assert Authenticator.objects.count() == 0
     assert Record.objects.filter(what="reset_factor", subject=f"user:{me.pk}").exists()
+
+
+def test_a_new_password_by_a_superuser_says_what_still_works_and_a_reset_ends_that_too(
+    root: Client, make_user: Any
+) -> None:
+    make_user("sri", "scheduler")
+    user = User.objects.get(username="sri")
+    url = reverse("admin:auth_user_password_change", args=[user.pk])
+    typed = {"password1": "teh-manis-88", "password2": "teh-manis-88", "usable_password": "true"}
+    assert not any("still work" in text for text in messages_on(submit(root, url, **typed)))
+    TOTP.activate(user, generate_totp_secret())
+    SocialAccount.objects.create(user=user, provider="oidc", uid="stranger")
+    calendar_feed.make_link(user=user, drafts=False)
+    texts = messages_on(submit(root, url, **typed))
+    assert (
+        "These still work: 1 devices and sets of recovery codes, 1 linked identities, 1 calendar links. If a stranger "
+        "may have them, reset the second factor, too."
+    ) in texts
+    submit(root, action("reset-second-factor", user))
+    assert not CalendarLink.objects.exists()
+    calendar_feed.make_link(user=user, drafts=False)
+    submit(root, action("switch-off", user))
+    submit(root, action("switch-on", user))
+    assert not CalendarLink.objects.exists(), "a link does not come back with its person"
 
 
 def test_only_superusers_change_users_and_groups(root: Client, alice: Client) -> None:

@@ -2,23 +2,27 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import redis
 from django.contrib.auth.models import User
 from django.core import mail
+from django.core.exceptions import ValidationError
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.gate import bridge
 from flashsale.gate.keys import provider_pace_key
 from flashsale.gate.provider_pace import next_turn
-from flashsale.life import find_person, look_now, notify, review
+from flashsale.life import find_person, look_now, notify, person_requests, review
 from flashsale.life.leave import leave
 from flashsale.life.trail_keys import records_about
-from flashsale.models import Channel, Notice, PaymentAttempt, Record, Refund, Reservation, Sale, TrailKey
+from flashsale.models import Channel, Notice, PaymentAttempt, PersonRequest, Record, Refund, Reservation, Sale, TrailKey
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on, submit
@@ -112,6 +116,68 @@ def test_many_searches_raise_an_alarm_in_the_trail_and_are_refused_at_last(
     assert Record.objects.filter(what="find_person").count() == 3
     _find(carol, order)
     assert "why" in bob.post(FIND, {"typed": order}).context["form"].errors
+
+
+def test_requests_contacts_and_failed_searches_count_as_searches_and_none_is_done_beside_another(
+    sale: Sale, bob: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, user = Reservation.objects.get(), User.objects.get(username="bob")
+    monkeypatch.setattr(find_person, "ALARM_AT", 3)
+    monkeypatch.setattr(find_person, "SEARCHES_MAX", 4)
+    looks: list[Callable[[], Any]] = [
+        lambda: person_requests.take(
+            kind="find",
+            values={"phone": identity("ani")[Axis.PHONE]},
+            proof="code",
+            received_at=timezone.now(),
+            by=user,
+        ),
+        lambda: _error(bob, "nothing of ours!"),
+        lambda: bob.get(f"/admin/flashsale/reservation/{order.pk}/change/"),
+        lambda: bob.post(f"/admin/flashsale/reservation/{order.pk}/contact/", {"why": "order"}),
+    ]
+    for done, look in enumerate(looks, start=1):
+        look()
+        assert find_person.searches_of(user) == done
+    assert facts_of("many_searches") == [{"searches": 3}]
+    records, read = Record.objects.count(), "Jl. Mawar"
+    refused = "You have made 4 searches in the last hour. Wait, or ask another person."
+    with pytest.raises(ValidationError, match="in the last hour"), translation.override("en"):
+        looks[0]()
+    for page in (looks[2](), looks[3]()):
+        assert (refused in page.content.decode(), read in page.content.decode()) == (True, False)
+    assert _error(bob, str(order.pk)) == [refused]
+    assert (Record.objects.count(), PersonRequest.objects.count()) == (records, 1)
+
+    # Of two searches at the same time, the second would not see that the first counts.
+    monkeypatch.setattr(find_person, "SEARCHES_MAX", 5)
+    kept, errors = find_person._find, []
+
+    def search_beside(*args: Any, **named: Any) -> Any:
+        def second() -> None:
+            monkeypatch.setattr(find_person, "_find", kept)
+            try:
+                with translation.override("en"):
+                    find_person.find_person(typed=str(order.pk), why=find_person.Why.ORDER, by=user, sees_contacts=True)
+            except ValidationError as error:
+                errors.append([str(error.message)])
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(second).result()
+        return kept(*args, **named)
+
+    monkeypatch.setattr(find_person, "_find", search_beside)
+    with monkeypatch.context() as unguarded:
+        unguarded.setattr(find_person, "advisory_lock", lambda *_, **__: nullcontext(enter_result=True))
+        _find(bob, str(order.pk))
+        assert (errors, find_person.searches_of(user)) == ([], 6), "the control: both are done, above the limit"
+    monkeypatch.setattr(find_person, "SEARCHES_MAX", 7)
+    monkeypatch.setattr(find_person, "_find", search_beside)
+    _find(bob, str(order.pk))
+    assert errors == [["Another search of yours is not done yet. Wait for it, and try again."]]
+    assert find_person.searches_of(user) == 7
 
 
 def test_the_story_of_an_order_is_on_one_page_and_its_contact_is_shown_for_a_reason(

@@ -4,19 +4,22 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIRequest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from flashsale.life import bank_account, cancel, inbox
+from flashsale.life import bank_account, cancel, inbox, notify_again, person_requests
+from flashsale.life.address_changes import address_changes
 from flashsale.life.download import download
 from flashsale.models import BankAccount, Notice, Record, Refund
 from flashsale.rules.bank_accounts import Account
 from flashsale.rules.csv_lines import for_spreadsheets
+from flashsale.rules.identity import Axis
 from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
-from tests.factories import lobby_sale
+from tests.factories import identity, lobby_sale
 from tests.loop import in_a_loop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -67,6 +70,52 @@ def test_a_transfer_takes_two_people(bob: Client, carol: Client, owed: Refund) -
     assert list(Record.objects.filter(what__contains="transfer").values_list("what", flat=True).order_by("pk")) == [
         "transfer", "confirm_transfer",
     ]  # fmt: skip
+
+
+def test_who_changes_a_buyers_address_neither_lists_nor_transfers_the_money_and_its_page_says_so(
+    bob: Client, carol: Client, make_user: Any, owed: Refund
+) -> None:
+    make_user("sari", "support")
+    gina = make_user("gina", "reviewer")
+    users = {user.username: user for user in User.objects.all()}
+    order = owed.attempt.reservation
+    letter = Notice.objects.filter(reservation=order).first() or Notice.objects.create(
+        reservation=order, kind="bank_account", sale=order.sale, about=owed.reference, due_at=timezone.now()
+    )
+    known = identity("ani")
+    request = person_requests.take(
+        kind="correct", values={"email": known[Axis.EMAIL]}, proof="code", received_at=timezone.now(), by=users["carol"]
+    )
+    # Another name is no other address.
+    person_requests.correct(request=request, order=order.pk, changes={"name": "Ani W"}, by=users["gina"])
+    assert address_changes(order) == []
+    notify_again.correct_address(notice=letter, email="mine@example.com", by=users["bob"])
+    person_requests.correct(request=request, order=order.pk, changes={"email": "b@example.com"}, by=users["carol"])
+    bank_account.give(refund=owed.pk, account=ACCOUNT)
+    assert [change.name for change in address_changes(order)] == ["bob", "carol"]
+    for client in (bob, carol):
+        assert b"".join(transfers(client).streaming_content).decode() == HEAD
+        assert "Another person has to do this" in post(client, "transferred", owed, reference="BCA-1")[0]
+    owed.refresh_from_db()
+    assert (owed.state, BankAccount.objects.get().listed_at) == ("impossible", None)
+    assert owed.reference in b"".join(transfers(gina).streaming_content).decode()
+    page = gina.get(reverse("admin:flashsale_refund_transferred") + f"?id={owed.pk}").content.decode()
+    assert "bob changed the buyer&#x27;s e-mail address on" in page
+    assert "carol changed the buyer&#x27;s e-mail address on" in page
+    assert post(gina, "transferred", owed, reference="BCA-1") == ["Noted. Another person has to confirm the transfer."]
+    for client in (bob, carol):
+        assert "Another person has to do this" in post(client, "confirm-transfer", owed)[0]
+    # A person who is switched off meanwhile is no second person.
+    dina = make_user("dina", "reviewer")
+    assert (
+        "bob changed"
+        in dina.get(reverse("admin:flashsale_refund_confirm-transfer") + f"?id={owed.pk}").content.decode()
+    )
+    User.objects.filter(username="gina").update(is_active=False)
+    assert "is switched off" in post(dina, "confirm-transfer", owed)[0]
+    owed.refresh_from_db()
+    assert owed.state == "transferred"
+    assert post(dina, "reject-transfer", owed) == ["The money has to be transferred again."]
 
 
 def test_a_refund_that_failed_because_the_money_is_back_already_ends_without_a_letter_to_its_buyer(

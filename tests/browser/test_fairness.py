@@ -1,5 +1,11 @@
-"""The fairness report in a real browser: on a small phone, in light and dark, without barriers."""
+"""The fairness report in a real browser: on a small phone, in light and dark, without barriers.
 
+FLASHSALE_PICTURES=docs/images python -m pytest tests/browser/test_fairness.py
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -22,6 +28,9 @@ def _past(django_user_model: Any) -> Sale:
     sari, tono = (django_user_model.objects.create_user(name) for name in ("sari", "tono"))
     sale = lobby_sale(stock={PHONE: 9}, name="26 January 2021, the first flash sale of the POCO M3")
     orders = buy(sale, [f"person-{n}" for n in range(8)], device="the reseller's tablet")
+    for n, order in enumerate(orders):
+        made_at = sale.opens_at + timedelta(seconds=20 + n * n)
+        type(order).objects.filter(pk=order.pk).update(made_at=made_at, confirmed_at=made_at + timedelta(seconds=25))
     for order in orders[:6]:
         case = review.open_case(reservation=order, by=sari)
         review.propose(case=case, code="one_person_many_identities", by=sari)
@@ -46,5 +55,9 @@ def test_the_report_fits_a_cheap_phone_and_can_be_used_by_everybody(
         expect(page.get_by_role("heading", level=1)).to_contain_text("Laporan keadilan")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
         assert Person(shop, page, sale).barriers() == []
+        if folder := os.environ.get("FLASHSALE_PICTURES"):
+            page.screenshot(path=Path(folder) / f"fairness-report{'-dark' * (scheme == 'dark')}.png", full_page=True)
+    page.locator("summary").click()
+    assert Person(shop, page, sale).barriers() == []
     page.get_by_role("link", name="JSON").click()
     assert '"version":1' in page.content().replace(" ", "")

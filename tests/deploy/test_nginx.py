@@ -297,7 +297,7 @@ def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: i
 
 
 class _CutOff(BaseHTTPRequestHandler):
-    """A door whose host is cut off from the stores. It records the headers of requests, and dies on the next `dying`."""
+    """A door whose host is cut off from the stores. It records headers, and dies on the next `dying` requests."""
 
     heard: ClassVar[list[dict[str, str]]] = []
     dying: ClassVar[int] = 0

@@ -12,18 +12,20 @@ import psycopg
 import pytest
 import redis
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from flashsale.life import sale_control
+from flashsale.life import sale_control, staff_accounts
 from flashsale.life.audit import Verdict, audit
 from flashsale.management.backup import databases, files
-from flashsale.models import Event, Record, Reservation, Sale, Unit
+from flashsale.models import Contact, Event, Record, Reservation, Sale, Trait, Unit
 from flashsale.web.sessions import SessionStore
 from simulation.postgres_server import PostgresServer
 from tests.factories import Shopper, refusal, tend
 from tests.faults.steps import called, pay
+from tests.life.people import erased
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -82,6 +84,7 @@ def test_a_sale_in_progress_is_backed_up_lost_and_restored_and_balances(
 ) -> None:
     sale, (ani, budi, cici) = called("ani", "budi", "cici", stock=5, claim_s=600)
     SessionStore().save()
+    left, _sari, _tono = (User.objects.create_user(name, is_staff=True) for name in ("left", "sari", "tono"))
     held, paid = ani.reserve().id, pay(budi, budi.reserve().id)
     tend(sale)
     to = tmp_path / "backups"
@@ -97,12 +100,14 @@ def test_a_sale_in_progress_is_backed_up_lost_and_restored_and_balances(
     manifest = json.loads((backup / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["rows"]["flashsale_reservation"], "django_session" in manifest["rows"]) == (2, False)
 
-    # The later part, which is lost: an order, and people who entered.
+    # The later part, which is lost: an order, and people who entered. A dismissal and an erasure are not lost.
     lost = pay(cici, cici.reserve().id)
     late = [Shopper(sale, f"late-{number}") for number in range(60)]
     for person in late:
         person.enter()
         tend(sale)
+    staff_accounts.switch_off(user=left, by=None)
+    assert (erased("budi").state, Contact.objects.filter(reservation=paid).exists()) == ("approved", False)
     before = everything()
     told = run("restore", "--from", to, "--key-file", key_file, "--check")
     assert "The audit of the restored database holds." in told
@@ -113,6 +118,8 @@ def test_a_sale_in_progress_is_backed_up_lost_and_restored_and_balances(
     told = run("restore", "--from", to, "--key-file", key_file, "--replace")
     assert f"Paused: {sale.code}." in told
     assert "The audit of the restored database holds." in told
+    assert "Switched off again: left" in told
+    assert "People who are erased again (requests): 1" in told
     assert len([name for name in names() if "_before_" in name]) == 1
     restored(sale, ani, held, paid, lost)
     # Redis knew the line, so indexes go on right behind it: no index is given to two people.
@@ -154,6 +161,9 @@ def restored(sale: Sale, ani: Shopper, held: Any, paid: Reservation, lost: Reser
     assert lost.pk not in states
     assert sorted(Unit.objects.values_list("state", flat=True)) == ["free", "free", "free", "held", "sold"]
     assert Session.objects.count() == 0
+    assert not User.objects.get(username="left").is_active
+    assert not Contact.objects.filter(reservation=paid).exists()
+    assert not Trait.objects.filter(reservation=paid).exists()
     assert Event.objects.latest("pk").pk > 1_000_000_000
     assert ani.look().index == ani.place.index
     assert refusal(Shopper.reserve, ani, key="another") in {"paused", "place_spent"}

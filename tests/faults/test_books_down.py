@@ -57,10 +57,10 @@ def test_a_commit_of_unknown_outcome_is_told_as_unknown_and_the_same_key_tells_t
     sale, (ani, _) = called("ani", "budi")
     with monkeypatch.context() as patch:
         patch.setattr(reservations, "_commit", fault(reservations._commit))
-        patch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.2 if fault is slowly else 5.0)
+        patch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.2 if fault is slowly else 60.0)
         began = time.monotonic()
         assert refusal(ani.reserve) is Outcome.UNKNOWN
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30
     assert ani.reserve().replayed is True
     assert in_books() == {"units": ["free", "held"], "reservations": ["held"], "claims": 2}
     assert in_gate(sale) == ONE_HELD
@@ -105,24 +105,26 @@ def _answer(person: Shopper) -> Any:
 def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_the_commits_of_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 2000)
+    # A busy machine needs seconds until the ticks begin, and the lease must not end before.
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 8000)
     monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 300)
     stuck, (ani, budi) = called("ani", "budi")
     other, (cici, _) = called("cici", "dodi")
     ani.reserve()
     come_due(stuck)
     began = time.monotonic()
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # until the end of this transaction
         Sale.objects.select_for_update().get(pk=stuck.pk)
         assert _answer(budi) is Outcome.UNKNOWN
-        bridge.run(_tended(seconds=4))
+        bridge.run(_tended(seconds=10))
         assert Reservation.objects.get().state == "held"
         figures = bridge.run(scripts.survey(cici.card, cici.line))
         assert not isinstance(figures, Outcome)
         assert figures.wall < figures.runs_until
         assert cici.reserve().replayed is False
     while in_gate(stuck)["held"] > 1:
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 120
         tend(stuck)
     assert budi.reserve().replayed is True
     assert broken(stuck) == broken(other) == []
@@ -131,7 +133,7 @@ def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_t
 async def _tended(*, seconds: float) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, stop.set)
-    await asyncio.wait_for(tick.run_ticks(stop=stop), seconds + 2)
+    await asyncio.wait_for(tick.run_ticks(stop=stop), seconds + 60)
 
 
 def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives_on(
@@ -144,9 +146,10 @@ def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives
 
     with monkeypatch.context() as patch:
         patch.setattr(reservations, "_commit", breaks)
+        patch.setattr(reserve, "COMMIT_TIMEOUT_S", 60.0)
         began = time.monotonic()
         assert refusal(ani.reserve) is Outcome.UNKNOWN
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
     thread = writer_threads.writer_of(sale.pk)._thread
     assert thread is not None
     assert thread.is_alive()

@@ -312,9 +312,11 @@ def test_the_role_has_the_limits_that_its_processes_cannot_set_behind_a_pooler(
 ) -> None:
     keepalive = ["tcp_keepalives_count=4", "tcp_keepalives_idle=10", "tcp_keepalives_interval=5"]
     wanted = ["idle_in_transaction_session_timeout=10000", "statement_timeout=30000", *keepalive]
+    monkeypatch.delenv("FLASHSALE_APP_PASSWORD")
+    settings.FLASHSALE_DB_IDLE_S = 10
+    call_command("grants", APP)
     assert limits_of(APP) == [*wanted, "tcp_user_timeout=30000"]
     settings.FLASHSALE_DB_STATEMENT_S, settings.FLASHSALE_DB_IDLE_S = 5, 7
-    monkeypatch.delenv("FLASHSALE_APP_PASSWORD")
     call_command("grants", APP)
     assert limits_of(APP)[:2] == ["idle_in_transaction_session_timeout=7000", "statement_timeout=5000"]
     # An owner that is no superuser says what a superuser must run.

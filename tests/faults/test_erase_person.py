@@ -1,5 +1,6 @@
 """Erasing one person: refused while something is open, whole when it happens, and the books and Redis still balance."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from flashsale.models import (
 )
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, card_of, end_now, identity, lobby_sale, open_now, refusal, tend
+from tests.factories import PHONE, Shopper, card_of, draft_sale, end_now, identity, lobby_sale, open_now, refusal, tend
 from tests.faults.steps import ONE_HELD, broken, buy, called, dies_at, in_gate, money_astray
 from tests.life.people import erased, facts_of, request_of, staff
 from tests.privacy.canary import in_books
@@ -60,7 +61,9 @@ def _own(name: str) -> Reservation:
     return next(one.reservation for one in Contact.objects.all() if one.read()["name"] == name)
 
 
-def test_while_the_sale_runs_only_what_the_limit_needs_stays_and_it_goes_when_the_sale_is_over(sold: Sale) -> None:
+def test_while_the_sale_runs_only_what_the_limit_needs_stays_and_it_goes_when_the_sale_is_over(
+    sold: Sale, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ani = _own("ani")
     assert [state for _index, state in _places("ani")] == ["spent"]
     request = erased("ani")
@@ -76,7 +79,12 @@ def test_while_the_sale_runs_only_what_the_limit_needs_stays_and_it_goes_when_th
     assert carry_on() == 0, "the sale still runs"
     slots = set(LimitSlot.objects.filter(reservation=ani).values_list("digest", flat=True))
     end_now(sold)
-    assert carry_on() == 1
+    planned = draft_sale(sold.campaign)
+    assert carry_on() == 0, "another sale is planned, and the limit holds in it, too"
+    assert set(LimitSlot.objects.filter(reservation=ani).values_list("digest", flat=True)) == slots
+    monkeypatch.setattr(erase_person, "PLANNED_MOST", timedelta(0))
+    assert carry_on() == 1, "a plan that comes to nothing keeps the digests for a time only"
+    planned.delete()
     assert carry_on() == 0
     request.refresh_from_db()
     assert (request.state, request.orders, request.done_by) == ("done", [], staff("tono"))

@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode: each transaction has another session, and the whole life of a sale works."""
 
+import configparser
 import json
 import os
 import subprocess
@@ -14,17 +15,20 @@ import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from config import database
 from flashsale.life import advisory_lock
 from flashsale.management.doctor import pooler
 from flashsale.management.doctor.check import Check
+from flashsale.models import Campaign
+from simulation import pgbouncer_server
 from simulation.pgbouncer_server import PgBouncer, find_program
 from simulation.processes import free_port
 from simulation.scale import postgres_faults, selling
 from tests import servers
+from tests.factories import poco_campaign
 
 pytestmark = [
     pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.slow,
@@ -37,8 +41,9 @@ LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid =
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def app(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[str]:
     """The name of the app's role, which `manage.py grants` has made."""
+    settings.FLASHSALE_DB_IDLE_S = 10
     monkeypatch.setenv("FLASHSALE_APP_PASSWORD", "p")
     call_command("grants", APP, verbosity=0)
     yield APP
@@ -75,11 +80,11 @@ def through(settings: Settings) -> Iterator[Any]:
         )
         if not pooled:  # as with ignore_startup_parameters
             changed["OPTIONS"].pop("options")
-        _lead({"HOST": parts.hostname, "PORT": parts.port, "OPTIONS": changed["OPTIONS"]})
+        _lead({"HOST": parts.hostname, "PORT": parts.port, "OPTIONS": changed["OPTIONS"], "POOLED": pooled})
         settings.FLASHSALE_DB_POOLER = pooled
 
     yield lead
-    _lead({name: before[name] for name in ("HOST", "PORT", "OPTIONS")})
+    _lead({name: before[name] for name in ("HOST", "PORT", "OPTIONS")} | {"POOLED": False})
 
 
 def _lead(changes: dict[str, Any]) -> None:
@@ -142,6 +147,28 @@ def test_an_advisory_lock_of_a_session_stays_behind_and_ours_ends_with_the_work(
                 other.execute("SELECT 1")
                 assert direct.execute(f"{LOCKS} AND objid = 2").fetchone() == (1,)
         assert direct.execute(f"{LOCKS} AND objid = 2").fetchone() == (0,)
+
+
+def test_a_cursor_of_the_server_is_used_only_in_a_transaction(books: str, through: Any) -> None:
+    poco_campaign()
+    with bouncer(books) as there:
+        through(there, pooled=True)
+        assert len(list(Campaign.objects.iterator(chunk_size=1))) == 1
+        with connection.chunked_cursor() as outside:
+            assert type(outside.cursor).__name__ == "Cursor"
+        with transaction.atomic(), connection.chunked_cursor() as inside:
+            assert type(inside.cursor).__name__ == "ServerSideCursor"
+            assert len(list(Campaign.objects.iterator(chunk_size=1))) == 1
+
+
+def test_the_manual_has_the_settings_of_this_test() -> None:
+    text = (Path(__file__).parents[2] / "docs/operate.md").read_text(encoding="utf-8")
+    told = configparser.ConfigParser(interpolation=None)
+    told.read_string(text.partition("```pgbouncer.ini\n")[2].partition("```")[0])
+    numbers = {"max_client_conn", "default_pool_size"}
+    of_manual = {name: value for name, value in told["pgbouncer"].items() if name not in numbers}
+    assert of_manual == {name: value for name, value in pgbouncer_server.SETTINGS.items() if name not in numbers}
+    assert "connect_query='SET statement_timeout = 0'" in told["databases"]["flashsale_work"]
 
 
 def fails(check: Check, *words: str) -> None:

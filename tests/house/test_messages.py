@@ -1,13 +1,14 @@
 """Every text for people exists in Indonesian, and django.po is as `make messages` leaves it."""
 
 import re
+from functools import cache
 
 from babel.messages.catalog import Message
 
 from tests.house import messages
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sd]|\{\w+\}")
-TEXTS = messages.texts()
+texts = cache(messages.texts)  # reads all files: not while tests are collected
 PO = messages.PO.read_text(encoding="utf-8")
 CATALOGUE = messages.read(PO)
 TRANSLATED: list[Message] = [message for message in CATALOGUE if message.id]
@@ -24,11 +25,11 @@ def _indonesian(message: Message) -> str:
 
 def test_every_text_has_its_indonesian() -> None:
     known = {message.id for message in TRANSLATED if _indonesian(message)}
-    assert [text for text in TEXTS if text not in known] == []
+    assert [text for text in texts() if text not in known] == []
 
 
 def test_no_indonesian_lacks_its_text() -> None:
-    assert {message.id for message in TRANSLATED} - TEXTS == set()
+    assert {message.id for message in TRANSLATED} - texts() == set()
 
 
 def test_no_translation_is_a_guess() -> None:
@@ -45,18 +46,18 @@ def test_a_translation_has_the_placeholders_of_its_text() -> None:
 
 
 def test_the_file_is_as_make_messages_leaves_it() -> None:
-    assert messages.updated(PO, TEXTS) == PO
+    assert messages.updated(PO, texts()) == PO
 
 
 def test_make_messages_loses_no_translation() -> None:
     text = max((message for message in TRANSLATED if isinstance(message.id, str)), key=_english)
-    without = messages.updated(PO, (TEXTS - {text.id}) | {"A new text"})
-    assert messages.updated(without, (TEXTS - {text.id}) | {"A new text"}) == without
+    without = messages.updated(PO, (texts() - {text.id}) | {"A new text"})
+    assert messages.updated(without, (texts() - {text.id}) | {"A new text"}) == without
     assert not messages.read(without)["A new text"].string
     assert messages.read(without).obsolete[str(text.id)].string == text.string
-    assert messages.read(messages.updated(without, TEXTS))[text.id].string == text.string
+    assert messages.read(messages.updated(without, texts()))[text.id].string == text.string
 
 
 def test_singular_and_plural_of_a_template_are_one_text() -> None:
     second = "You can try again in %(seconds)s second."
-    assert (second, second.replace("second.", "seconds.")) in TEXTS
+    assert (second, second.replace("second.", "seconds.")) in texts()

@@ -158,13 +158,13 @@ def test_calling_skips_people_who_left():
 
 
 def test_a_pause_stops_reserving_and_the_claim_window_waits():
-    sale = lobby_sale(stock={PHONE: 1}, claim_s=2)
+    sale = lobby_sale(stock={PHONE: 1}, claim_s=6)
     (ani,) = crowd(sale, 1)
     open_now(sale)
     tend(sale)
     pause(sale=sale)
     assert refusal(ani.reserve) is Outcome.PAUSED
-    time.sleep(2.2)
+    time.sleep(6.2)
     resume(sale=sale)
     assert ani.reserve().replayed is False
 

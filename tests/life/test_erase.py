@@ -174,7 +174,7 @@ def test_an_erasure_that_dies_in_between_is_finished_by_the_next_process(
 ) -> None:
     campaign = final(cancelled)
     dying(monkeypatch, sale_cards, "erase_sale", lambda: erase.erase(campaign=campaign))
-    dying(monkeypatch, erase, "_without_traces", lambda: erase.erase(campaign=campaign))
+    dying(monkeypatch, erase, "without_traces", lambda: erase.erase(campaign=campaign))
     campaign.refresh_from_db()
     assert (campaign.erased_at, Contact.objects.count(), LimitSlot.objects.count() > 0) == (None, 5, True)
     assert erase.erase(campaign=campaign)["contacts"] == 5

@@ -69,6 +69,54 @@ def test_it_tells_how_the_sale_went(held: Sale) -> None:
     }  # fmt: skip
 
 
+def test_it_tells_the_sale_as_a_story(held: Sale) -> None:
+    first = min(held.reservations.values_list("made_at", flat=True))
+    opened = first.replace(microsecond=0) - timedelta(seconds=10)
+    rows = list(Reservation.objects.order_by("index"))
+    for second, row in enumerate(rows, 1):
+        at = opened + timedelta(seconds=second)
+        Reservation.objects.filter(pk=row.pk).update(made_at=at, confirmed_at=at + timedelta(seconds=10))
+    Sale.objects.filter(pk=held.pk).update(opens_at=opened)
+    held.refresh_from_db()
+    told = fairness_report.report(sale=end_now(held))
+    assert told["headline"] == {"people": 8, "units": 8, "bought": 7, "buyers": 7, "most": 1, "sold_s": 17}
+    timeline = told["over_time"]
+    assert timeline["at_s"] == list(range(1, len(timeline["at_s"]) + 1))
+    assert timeline["at_s"][-1] >= 17
+    assert timeline["reserved"][:9] == [1, 2, 3, 4, 5, 6, 7, 7, 7]
+    assert timeline["bought"][9:18] == [0, 1, 2, 3, 4, 5, 6, 7, *timeline["bought"][17:18]]
+    assert (timeline["called"][-1], timeline["sold_s"]) == (8, 17)
+    # Quarters of two people are too small to be told.
+    assert told["by_entering"] == []
+    by_axis = {row["axis"]: row for row in told["more_than_one"]}
+    assert by_axis[Axis.PHONE] == {"axis": Axis.PHONE, "holders": 0, "units": 0, "of": 7}
+    # One tablet has six of the units. A single holder is not told.
+    assert by_axis[Axis.DEVICE] == {"axis": Axis.DEVICE, "holders": None, "units": None, "of": 7}
+
+
+def test_buyers_are_told_by_the_quarter_of_the_draw_in_which_they_entered() -> None:
+    sale = lobby_sale(poco_campaign(), stock={PHONE: 30})
+    people = [Shopper(sale, f"person-{n}") for n in range(20)]
+    for person in people:
+        person.enter()
+    open_now(sale)
+    late = [Shopper(sale, f"late-{n}") for n in range(5)]
+    for person in late:
+        person.enter()
+    for _ in range(3):
+        tend(sale)
+    for person in (*people[:3], *people[5:7], people[19], late[4]):
+        buy(person, device=f"device of {person.name}")
+    told = fairness_report.report(sale=end_now(sale))
+    assert told["by_entering"] == [
+        {"part": "1", "people": 5, "bought": 3},
+        {"part": "2", "people": 5, "bought": 2},
+        {"part": "3", "people": 5, "bought": 0},
+        {"part": "4", "people": 5, "bought": 1},
+        {"part": "later", "people": 5, "bought": 1},
+    ]
+
+
 def test_a_broken_order_is_told(held: Sale) -> None:
     first = Reservation.objects.order_by("number").first()
     assert first is not None

@@ -20,6 +20,7 @@ from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.rehearsals import PREFIX, Facts, Terms, identity, limits_of, read_figures
 from flashsale.rules.states import AllocationMode
+from flashsale.web import limits
 from tests.factories import BIG_PHONE, PHONE, card_of, draft_sale, lobby_sale, open_now, poco_campaign
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -165,6 +166,31 @@ def test_the_copy_has_the_plan_of_the_sale_and_no_account_that_takes_money() -> 
     assert Sale.objects.filter(code=copy.code).count() == 0
     assert PartnerKey.objects.count() == 0
     assert _refused(rehearse.end, key=key, figures=FIGURES) is Outcome.UNAUTHENTICATED
+
+
+def test_callers_without_a_key_cost_postgresql_nothing_and_are_limited(
+    client: Client, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    key = f"{rehearse.KEY_PREFIX}{'k' * 32}"
+    assert rehearse.KEY.fullmatch(rehearse.start(sale=draft_sale(opens_in_s=86_400), terms=TERMS)[1])
+
+    def ask(bearer: str, step: str = "note") -> tuple[int, str]:
+        answer = client.post(
+            f"/rehearsals/{step}", b"{}", content_type="application/json", headers={"authorization": f"Bearer {bearer}"}
+        )
+        return answer.status_code, answer.json()["code"]
+
+    with django_assert_num_queries(0):
+        for bearer in ("", "guess", rehearse.KEY_PREFIX, key + "k", key[:-1] + "!"):
+            assert ask(bearer, "begin") == ask(bearer, "end") == (401, "unauthenticated"), bearer
+    monkeypatch.setattr(limits, "API_ADDRESS", limits.Limit("api address of a test", 2, 3600))
+    assert [ask(key) for _ in range(2)] == [(401, "unauthenticated")] * 2
+    link = f"/calendar/{'s' * 43}.ics"
+    with django_assert_num_queries(0):
+        assert ask(key) == (429, "too_many_requests")
+        assert client.get(link).status_code == 429
+    monkeypatch.undo()
+    assert client.get(link).status_code == 404
 
 
 def test_a_copy_without_its_rehearsal_is_deleted_by_the_sweep() -> None:

@@ -3,17 +3,19 @@
 import io
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
-from flashsale.life import inbox, notify, person_requests, retention, review
+from flashsale.life import case_desk, inbox, listed_values, notify, person_data, person_requests, retention, review
 from flashsale.life.find_person import noted_values
 from flashsale.life.trail_keys import records_about
-from flashsale.models import Case, Contact, LimitSlot, ListEntry, Reservation, Trait
+from flashsale.models import Case, CaseNote, Contact, LimitSlot, ListedValue, ListEntry, Reservation, RingOrder, Trait
 from flashsale.rules.identity import Axis
 from tests.admin.orders import buy
 from tests.factories import PHONE, end_now, identity, lobby_sale
@@ -71,10 +73,24 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     for axis in (Axis.PHONE, Axis.EMAIL):
         digest = Trait.objects.get(reservation=order, axis=axis).digest
         ListEntry.objects.create(allocation=line, axis=axis, digest=digest)
+        listed_values.list_value(
+            campaign=campaign, kind="block", axis=axis, digest=bytes.fromhex(digest), why="Ani of Bandung",
+            expires_at=timezone.now() + timedelta(days=9), by=staff("wati"),
+        )  # fmt: skip
+    device = bytes.fromhex(Trait.objects.get(reservation=order, axis="device").digest)
+    household = listed_values.list_value(
+        campaign=campaign, kind="allow", axis=Axis.DEVICE, digest=device, why="a household",
+        expires_at=timezone.now() + timedelta(days=9), by=staff("wati"),
+    )  # fmt: skip
     run = review.start(sale=sale)
     review.execute(run=run.pk)
+    trace = next(row.evidence["shared"][0]["trace"] for row in RingOrder.objects.filter(reservation=order))
+    assert trace
     for case in Case.objects.all():
+        case_desk.add_note(case=case, text="she called twice", by=staff("wati"))
         review.dismiss(case=case, by=staff("wati"))
+    (answer,) = person_data.collect(request=request_of("ani", "find"), by=staff("wati"))["orders"]
+    assert len(answer["review"]["notes_by_staff"]) == 1
     # Staff look, correct and search on the way.
     admin_client.post("/admin/flashsale/reservation/support/", {"typed": ani[Axis.PHONE], "why": "order"})
     correction = request_of("ani", "correct")
@@ -96,4 +112,15 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     assert _in(after, values | own) == set()
     assert _in(after, others) == others, "another person stays as they are"
     assert list(records_about(noted_values({Axis.PHONE: ani[Axis.PHONE]}))) == []
+    assert list(ListedValue.objects.all()) == [household], "the value of another person's order stays on its list"
+    _only_others_have_notes_and_traces(order)
     assert broken(sale) == []
+
+
+def _only_others_have_notes_and_traces(order: Reservation) -> None:
+    assert [note.case.reservation_id for note in CaseNote.objects.all()] == [
+        case.reservation_id for case in Case.objects.exclude(reservation=order)
+    ]
+    for table in (Case, RingOrder):
+        (row,) = table.objects.filter(reservation=order)
+        assert [one["trace"] for one in row.evidence["shared"]] == [""], "as in the erasure of a campaign"

@@ -62,17 +62,20 @@ ORDER = Breakage(
 )
 
 
-def copy(folder: Path, breakage: Breakage | None = None) -> Path:
-    """Copies the product to `folder` and removes the guard."""
+def copy(folder: Path, *breakages: Breakage) -> Path:
+    """Copies the product to `folder` and removes the guards."""
     for name in ("flashsale", "simulation", "config"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "manage.py", folder)
-    if breakage is not None:
-        _break(folder, breakage)
+    for breakage in breakages:
+        _edit(folder, breakage)
+    dropped = [constraint for breakage in breakages for constraint in breakage.dropped]
+    if dropped:
+        _drop(folder / "flashsale" / "migrations", dropped)
     return folder
 
 
-def _break(folder: Path, breakage: Breakage) -> None:
+def _edit(folder: Path, breakage: Breakage) -> None:
     for name, edits in breakage.edits.items():
         path = folder / name
         text = path.read_text(encoding="utf-8")
@@ -81,8 +84,9 @@ def _break(folder: Path, breakage: Breakage) -> None:
             if not found:
                 raise LookupError(f"{name} has no guard that reads: {old}")
         path.write_text(text, encoding="utf-8")
-    if breakage.dropped:
-        migrations = folder / "flashsale" / "migrations"
-        last = max(path.stem for path in migrations.glob("[0-9]*.py"))
-        drops = (f'migrations.RemoveConstraint("{model}", "{name}")' for model, name in breakage.dropped)
-        (migrations / "9999_broken.py").write_text(MIGRATION.format(last=last, operations=", ".join(drops)))
+
+
+def _drop(migrations: Path, constraints: list[tuple[str, str]]) -> None:
+    last = max(path.stem for path in migrations.glob("[0-9]*.py"))
+    drops = (f'migrations.RemoveConstraint("{model}", "{name}")' for model, name in constraints)
+    (migrations / "9999_broken.py").write_text(MIGRATION.format(last=last, operations=", ".join(drops)))

@@ -1,13 +1,15 @@
 """The fairness report as a page in two languages and as JSON in the documented schema."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 
 from flashsale.gate import bridge, refusal_counts
-from flashsale.models import Sale
-from tests.factories import end_now, forget, identity, open_now
+from flashsale.models import FairnessReport, Sale
+from tests.factories import PHONE, Shopper, end_now, forget, identity, lobby_sale, open_now, tend
+from tests.faults.steps import buy
 from tests.web.partner import Partner
 
 INLINE = re.compile(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE)
@@ -61,6 +63,49 @@ def test_the_page_has_both_languages_and_escapes_texts(
     assert "style-src 'self'" in page["Content-Security-Policy"]
     assert "<svg" in html
     assert page["Cache-Control"] == "private, max-age=30"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_begins_with_a_sentence_and_gives_the_plots_as_csv(gate: object, client: Client) -> None:
+    sale = lobby_sale(stock={PHONE: 8})
+    people = [Shopper(sale, f"person-{n}") for n in range(3)]
+    for person in people:
+        person.enter()
+    open_now(sale)
+    tend(sale)
+    for person in people[:2]:
+        buy(person)
+    path = end(sale)
+    sale.reservations.update(confirmed_at=sale.opens_at + timedelta(seconds=252))
+    data = client.get(f"/v1/sales/{sale.code}/fairness").json()
+    html = client.get(path, headers={"accept-language": "en"}).content.decode()
+    sentence = "2 of 3 people in the line bought 2 of 8 units, at most 1 each; the last unit was paid 4 min 12 s after"
+    assert sentence in html
+    for name, head in (
+        ("over-time", "at_s,called,reserved,bought"), ("channels", "channel,bought,kept"),
+        ("entering", "part,people,bought"), ("returned", "to,units,sold"), ("refused", "verb,reason,times"),
+    ):  # fmt: skip
+        answer = client.get(f"{path}/{name}.csv")
+        assert (answer.status_code, answer["Content-Type"]) == (200, "text/csv; charset=utf-8")
+        assert answer.content.decode().splitlines()[0] == head
+        assert "attachment" in answer["Content-Disposition"]
+    last = client.get(f"{path}/over-time.csv").content.decode().splitlines()[-1].split(",")
+    assert [int(n) for n in last] == [data["over_time"][name][-1] for name in ("at_s", "called", "reserved", "bought")]
+    assert client.get(f"{path}/people.csv").status_code == 404
+    assert client.get("/s/nothing/fairness/channels.csv").status_code == 404
+
+
+def test_a_report_of_an_earlier_release_is_still_shown(sale: Sale, held: object, client: Client) -> None:
+    path = end(sale)
+    client.get(path)
+    row = FairnessReport.objects.get(sale=sale)
+    for name in ("headline", "over_time", "by_entering", "more_than_one"):
+        row.document.pop(name)
+    row.save()
+    html = client.get(path, headers={"accept-language": "en"}).content.decode()
+    assert "Every unit is accounted for." in html
+    assert "after the opening." not in html
+    assert client.get(f"{path}/over-time.csv").content.decode() == "at_s,called,reserved,bought\r\n"
 
 
 def test_the_page_of_a_sale_leads_there_once_it_is_over(sale: Sale, client: Client) -> None:

@@ -24,7 +24,10 @@ from flashsale.web.pages import codes
 from simulation.processes import free_port
 from tests.web.partner import Partner
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "stopped_clock")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("gate", "stopped_clock", "fast_passwords"),
+]
 THREADS, CALLS = 8, 10
 
 

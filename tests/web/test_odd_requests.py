@@ -18,6 +18,7 @@ from flashsale.models import PartnerKey, Sale
 from flashsale.web import problems
 from flashsale.web.errors import LENGTH_MISSING, answer_every_error
 from flashsale.web.hot.door import METHODS
+from tests import samples
 from tests.web.asgi import Reply, send_request
 from tests.web.partner import Partner
 
@@ -132,7 +133,7 @@ def test_an_odd_header_is_no_error_of_ours(routes: list[str], caplog: pytest.Log
     filters = NoTracebackOfCallers()
     caplog.handler.addFilter(filters)
     try:
-        for path, headers, method in product(routes, ODD_HEADERS, ("GET", "POST")):
+        for path, headers, method in samples.some(product(routes, ODD_HEADERS, ("GET", "POST")), 8 * len(routes)):
             reply = send_request(method, path, raw=(b"\xff=%ff&",) if method == "POST" else (), ends=True, **headers)
             assert reply.status < 400 or _is_sound_but_logged(reply, caplog), (path, method, headers)
     finally:

@@ -56,7 +56,6 @@ class Command(migrate.Command):
             try:
                 with _lock_limit(lock_s):
                     super().handle(*args, **options)
-                return
             except OperationalError as error:
                 if not isinstance(error.__cause__, LockNotAvailable):
                     raise
@@ -64,6 +63,8 @@ class Command(migrate.Command):
                     raise CommandError(_refusal(error, lock_s, tries)) from error
                 self.stderr.write(f"A lock is held by others. Trying again, {left} times more at most.")
                 time.sleep(random.uniform(*PAUSE_S))
+            else:
+                return
 
 
 @contextmanager

@@ -14,16 +14,25 @@ from django.db import DatabaseError, connection, transaction
 
 from flashsale.gate import bridge, restored
 from flashsale.gate.client import GateDown
-from flashsale.life import restore
+from flashsale.life import erase, erase_person, restore, taken_away
 from flashsale.life.audit import Verdict, audit
 from flashsale.life.rebuild import rebuild_missing_sales
+from flashsale.life.taken_away import TakenAway
 from flashsale.management.backup import databases, files
-from flashsale.models import Record
+from flashsale.models import Campaign, Record
 
 MESSAGE = "Penjualan dijeda sementara kami memeriksa data. / The sale is paused while we check its data."
 # How many people may have entered a line between the backup and its loss, where Redis does not know it any more.
 ENTRIES = 100_000
 CHECK_DATABASE = 15
+BY_HAND = """\
+The database before cannot tell what was taken away after the backup (there is none, it cannot be read, or it is of
+another history). BEFORE YOU START WEB, do it again by hand for all that happened after {made_at}:
+  - switch off the staff who have left (manage.py shell), reset lost devices (manage.py reset_second_factor NAME), and
+    give new passwords where a password was changed (manage.py changepassword NAME)
+  - revoke the partner keys that were revoked, and take back roles that were taken back: in the admin, first of all
+  - take, approve and carry out the erasures, restrictions and corrections of people again; erase campaigns again
+    (manage.py erase CODE)"""
 AFTERWARDS = """\
 What happened after the backup is not in the database: orders, payments, entries. All sales that run are paused. Now:
   1. PostgreSQL only: give the app's role its rights:   manage.py grants flashsale_app
@@ -31,7 +40,8 @@ What happened after the backup is not in the database: orders, payments, entries
   3. Compare each account with its payments since the backup:   manage.py payments reconcile ACCOUNT FILE --day DAY
      "missing here" is an order that was lost: send the money back at the provider, or give the buyer the unit by hand.
   4. Tell the partners to read their reservations again.
-  5. Resume the sales in the admin.
+  5. Look at the lines above about what was taken away after the backup, and do what they say.
+  6. Resume the sales in the admin.
 docs/operate.md, After a restore, says more."""
 
 
@@ -124,6 +134,7 @@ class Command(BaseCommand):
     def _restore(self, folder: Path, key_file: Path | None, manifest: dict[str, Any], options: dict[str, Any]) -> None:
         bridge.run(restored.count_keys())  # a Redis that does not answer is noticed first
         used, present = databases.is_used(), str(connection.settings_dict["NAME"])
+        before = taken_away.read(records=manifest["rows"].get(Record._meta.db_table, 0)) if used else None  # noqa: SLF001
         if used and not options["replace"]:
             raise CommandError(
                 f"The database {present} has data. --replace keeps it under another name and puts the backup there."
@@ -136,14 +147,39 @@ class Command(BaseCommand):
         with databases.beside(f"flashsale_restore_{os.getpid()}") as beside:
             self._load(folder, key_file, manifest)
             facts: dict[str, int | str] = {"made_at": manifest["made_at"], "rows": sum(manifest["rows"].values())}
-            done = restore.prepare(entries=options["entries"], message=options["message"], facts=facts)
+            done = restore.prepare(entries=options["entries"], message=options["message"], facts=facts, before=before)
             aside = databases.put_in_place(beside, present, keep=used)
         bridge.run(rebuild_missing_sales())
         self.stdout.write(f"Restored. Paused: {', '.join(done.paused) or 'no sale ran'}.")
         if aside:
             self.stdout.write(f"The database before is {aside}. Drop it when you do not need it any more.")
+        self._take_away(done.taken_away, manifest["made_at"])
         self.stdout.write(AFTERWARDS)
         self._audit()
+
+    def _take_away(self, away: TakenAway | None, made_at: str) -> None:
+        """Says what was taken away again, erases people again, and says what is left to do by hand."""
+        self.stdout.write("All sessions of staff have ended.")
+        if away is None:
+            self.stdout.write(BY_HAND.format(made_at=made_at))
+            return
+        for line in away.lines or ["Nothing that was taken away after the backup has come back."]:
+            self.stdout.write(line)
+        if "erasures" in away.counts:
+            count = erase_person.carry_on()
+            self.stdout.write(
+                f"{count} of these people are erased now. The others are erased as soon as it is possible."
+            )
+        for campaign in Campaign.objects.filter(code__in=away.campaigns).order_by("pk"):
+            try:
+                erase.erase(campaign=campaign)
+                self.stdout.write(f"The people of campaign {campaign.code} are erased again.")
+            except (erase.CannotEraseYet, GateDown) as reasons:
+                text = "; ".join(map(str, reasons.args))
+                self.stdout.write(
+                    f"The campaign {campaign.code} was erased before. Erase it again: manage.py erase {campaign.code}. "
+                    f"Now it cannot be: {text}"
+                )
 
     def _audit(self) -> None:
         broken = [finding for finding in audit() if finding.verdict is Verdict.BROKEN]

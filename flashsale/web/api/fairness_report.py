@@ -63,6 +63,51 @@ class LineReportSerializer(serializers.Serializer[Any]):
     units = UnitsSerializer()
 
 
+class HeadlineSerializer(serializers.Serializer[Any]):
+    """The sale in one sentence: so many of so many people bought so many of so many units, and how fast."""
+
+    people = serializers.IntegerField(help_text="People who entered our lines.")
+    units = serializers.IntegerField(help_text="Units that were for sale, with those that moved in.")
+    bought = serializers.IntegerField(help_text="Units that were paid, also if the order was cancelled later.")
+    buyers = serializers.IntegerField(help_text="Different values of the first axis whose limit was enforced.")
+    most = serializers.IntegerField(help_text="The most units of one buyer.")
+    sold_s = serializers.IntegerField(
+        allow_null=True, help_text="Seconds from the opening until the last unit was paid; null if none was."
+    )
+
+
+class OverTimeSerializer(serializers.Serializer[Any]):
+    """Sums until each time after the opening; all lists have the same length."""
+
+    at_s = serializers.ListField(child=serializers.IntegerField(), help_text="Seconds after the opening.")
+    called = serializers.ListField(child=serializers.IntegerField(), help_text="Numbers called, over all our lines.")
+    reserved = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Units reserved; only those that were paid afterwards."
+    )
+    bought = serializers.ListField(child=serializers.IntegerField(), help_text="Units paid.")
+    sold_s = serializers.IntegerField(allow_null=True, help_text="When the last unit was paid; null if none was.")
+
+
+class PartSerializer(serializers.Serializer[Any]):
+    """People who entered in a part of the time, and the units that they bought."""
+
+    part = serializers.CharField(
+        help_text='"1" to "4": the quarters of those who took part in the draw, by the order of entering. "later": who '
+        "came after the draw. A part with fewer than five people is left out."
+    )
+    people = serializers.IntegerField()
+    bought = serializers.IntegerField()
+
+
+class MoreThanOneSerializer(serializers.Serializer[Any]):
+    """How many phones, addresses and so on had more than one unit that was kept; null for one to four of them."""
+
+    axis = serializers.CharField()
+    holders = serializers.IntegerField(allow_null=True)
+    units = serializers.IntegerField(allow_null=True, help_text="The units of these holders.")
+    of = serializers.IntegerField(help_text="All units that were kept.")
+
+
 class ChannelReportSerializer(serializers.Serializer[Any]):
     """Units by channel."""
 
@@ -204,11 +249,15 @@ class FairnessReportSerializer(serializers.Serializer[Any]):
     rules = RuleSetReferenceSerializer(allow_null=True)
     draw = DrawSerializer()
     order = OrderSerializer()
+    headline = HeadlineSerializer(allow_null=True, help_text="null in reports that were made before it was counted.")
+    over_time = OverTimeSerializer()
+    by_entering = PartSerializer(many=True)
     lines = LineReportSerializer(many=True)
     channels = ChannelReportSerializer(many=True)
     reservations = EndingsSerializer()
     refused = RefusalCountSerializer(many=True)
     concentration = ConcentrationSerializer(many=True)
+    more_than_one = MoreThanOneSerializer(many=True)
     cancellations = CancellationsSerializer()
     returned = ReturnedSerializer()
     trail = TrailSerializer()

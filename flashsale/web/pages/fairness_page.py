@@ -1,4 +1,4 @@
-"""The fairness report as a page: all figures in tables, some also as drawings."""
+"""The fairness report as a page: a sentence, four plots, and all figures in tables; the plots also as CSV."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +33,9 @@ WIDTH, HEIGHT, BAR = 320, 120, 10
 class Table:
     """A table of the report, with optional drawings.
 
-    `bars` has for each row its label and the bars (CSS class, width); `key` names the two classes. `curve` is the list
-    of points of an SVG polyline; `curve_ends` are the labels of its two ends.
+    `bars` has for each row its label and the bars (CSS class, width). `curves` has the SVG polylines (CSS class,
+    points); `curve_ends` are the labels of their two ends, and `top` that of their highest value. `key` names the
+    classes of bars or curves. `data` is the name of the CSV file with the same figures.
     """
 
     title: str
@@ -42,9 +43,11 @@ class Table:
     rows: Sequence[Sequence[Any]]
     note: str = ""
     bars: Sequence[tuple[str, Sequence[tuple[str, int]]]] = ()
-    key: Sequence[str] = ()
-    curve: str = ""
+    key: Sequence[tuple[str, str]] = ()
+    curves: Sequence[tuple[str, str]] = ()
     curve_ends: tuple[str, str] = ("", "")
+    top: str = ""
+    data: str = ""
 
 
 @gzip_page
@@ -59,8 +62,33 @@ def fairness(request: HttpRequest, code: str) -> HttpResponse:
         raise Http404 from refused
     zone = sale.campaign.time_zone
     times = {name: format_time(parse_datetime(data[name]), zone) for name in ("opened_at", "closed_at", "made_at")}  # type: ignore[arg-type]
-    context = {"sale": sale, "report": data, "times": times, "verdicts": _verdicts(data), "tables": _tables(data)}
+    context = {
+        "sale": sale,
+        "report": data,
+        "times": times,
+        "headline": _headline(data),
+        "verdicts": _verdicts(data),
+        "story": _story(data),
+        "tables": _tables(data),
+    }
     return render(request, "flashsale/fairness.html", context | page_context(request))
+
+
+def _headline(data: Mapping[str, Any]) -> str:
+    """The sale in one sentence; empty for a report of a release that did not count this, and if nothing was bought."""
+    told = data["headline"]
+    if told is None or told["sold_s"] is None:
+        return ""
+    minutes, seconds = divmod(told["sold_s"], 60)
+    words = {name: number_format(told[name], use_l10n=True, force_grouping=True) for name in told if name != "sold_s"}
+    words |= {"minutes": number_format(minutes, force_grouping=True), "seconds": str(seconds)}
+    return (
+        _(
+            "%(buyers)s of %(people)s people in the line bought %(bought)s of %(units)s units, at most %(most)s each; "
+            "the last unit was paid %(minutes)s min %(seconds)s s after the opening."
+        )
+        % words
+    )
 
 
 def _verdicts(data: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
@@ -87,9 +115,63 @@ def _balanced(units: Mapping[str, int]) -> bool:
     return came == units["free"] + units["held"] + units["sold"] + units["returned"]
 
 
+def _story(data: Mapping[str, Any]) -> list[Table]:
+    """The plots: how the sale went, who got units, where returned units went, and refusals."""
+    made = [_over_time(data), _channels(data), _entering(data), _returned(data), _refused(data)]
+    return [table for table in made if table.rows]
+
+
 def _tables(data: Mapping[str, Any]) -> list[Table]:
-    made = [_channels(data), _people(data), *_calls(data), _units(data), _refused(data), _concentration(data)]
-    return [table for table in [*made, _endings(data), _cancelled(data), _appeals(data), _returned(data)] if table.rows]
+    made = [_people(data), *_calls(data), _units(data), _concentration(data)]
+    return [table for table in [*made, _endings(data), _cancelled(data), _appeals(data)] if table.rows]
+
+
+def _over_time(data: Mapping[str, Any]) -> Table:
+    """Called, reserved and bought, as step curves on one scale."""
+    told = data["over_time"]
+    title = _("How the sale went")
+    head = [_("Seconds after the opening"), _("Called up to number"), _("Units reserved"), _("Units paid")]
+    if not told["at_s"]:
+        return Table(title, head, [])
+    names = ("called", "reserved", "bought")
+    top, last = max(max(told[name]) for name in names), told["at_s"][-1]
+    kinds = ("soft-line", "dashed", "strong")
+    curves = [
+        (kind, _steps([(0, 0), *zip(told["at_s"], told[name], strict=True)], last, max(1, top)))
+        for kind, name in zip(kinds, names, strict=True)
+    ]
+    rows = list(zip(told["at_s"], *(told[name] for name in names), strict=True))
+    shown = rows[:: max(1, len(rows) // 8)]
+    note = _("Sums since the opening. Called: numbers of all lines. Reserved: only units that were paid afterwards.")
+    return Table(
+        title, head, list(dict.fromkeys([*shown, rows[-1]])), note, key=list(zip(kinds, head[1:], strict=True)),
+        curves=curves, curve_ends=(_("0 s"), _("%(seconds)d s") % {"seconds": last}),
+        top=number_format(top, force_grouping=True), data="over-time",
+    )  # fmt: skip
+
+
+def _steps(points: Sequence[tuple[int, int]], last: int, top: int) -> str:
+    """A polyline of steps, because a sum stays the same between two moments."""
+    at = [(round(s / last * WIDTH, 1), round(HEIGHT - n / top * HEIGHT, 1)) for s, n in points]
+    return " ".join(f"{x},{before} {x},{y}" for (_x, before), (x, y) in zip([at[0], *at], at, strict=False))
+
+
+def _entering(data: Mapping[str, Any]) -> Table:
+    """Units by when their buyers entered: equal bars mean that coming earlier was no advantage."""
+    names = {str(part): _("Quarter %(part)d of the draw") % {"part": part} for part in range(1, 5)}
+    names["later"] = _("After the draw")
+    rows = [
+        (names[row["part"]], row["people"], row["bought"], round(100 * row["bought"] / row["people"]))
+        for row in data["by_entering"]
+    ]
+    note = _(
+        "Who came before the draw is in a quarter by the order of entering. In a fair draw the four quarters differ by "
+        "chance alone. Who came later stands behind all of them."
+    )
+    head = [_("Entered"), _("People"), _("Units bought"), _("Units for 100 people")]
+    return Table(
+        _("Units by the time of entering"), head, rows, note, _bars([(r[0], (r[3],)) for r in rows]), data="entering"
+    )
 
 
 def _bars(rows: Sequence[tuple[str, Sequence[int]]]) -> list[tuple[str, list[tuple[str, int]]]]:
@@ -102,11 +184,16 @@ def _bars(rows: Sequence[tuple[str, Sequence[int]]]) -> list[tuple[str, list[tup
     ]
 
 
+def _two(names: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(("first", "second"), names, strict=True))
+
+
 def _channels(data: Mapping[str, Any]) -> Table:
     rows = [(c["name"], c["bought"], c["kept"]) for c in data["channels"]]
     note = _("Bought, and what is left of it after cancellations.")
     head = [_("Channel"), _("Bought"), _("Left")]
-    return Table(_("Units by channel"), head, rows, note, _bars([(row[0], row[1:]) for row in rows]), head[1:])
+    bars = _bars([(row[0], row[1:]) for row in rows])
+    return Table(_("Units by channel"), head, rows, note, bars, _two(head[1:]), data="channels")
 
 
 def _people(data: Mapping[str, Any]) -> Table:
@@ -128,15 +215,14 @@ def _calls(data: Mapping[str, Any]) -> list[Table]:
         if calls[-1][0] == 0:
             continue
         seconds, number = calls[-1]
-        at = [(round(s / seconds * WIDTH, 1), round(HEIGHT - n / number * HEIGHT, 1)) for s, n in calls]
-        # A step curve, because the number stays the same between two calls.
-        steps = [f"{x},{before} {x},{y}" for (_x, before), (x, y) in zip([at[0], *at], at, strict=False)]
         title = _("How calling went on: %(line)s") % {"line": line["name"]}
         shown = calls[1 :: max(1, len(calls) // 8)]
         rows = [(s, n) for s, n in dict.fromkeys([*shown, calls[-1]])]
         ends = (_("0 s"), _("%(seconds)d s") % {"seconds": seconds})
         head = [_("Seconds after the opening"), _("Called up to number")]
-        tables.append(Table(title, head, rows, curve=" ".join(steps), curve_ends=ends))
+        steps = _steps(calls, seconds, number)
+        top = number_format(number, force_grouping=True)
+        tables.append(Table(title, head, rows, curves=[("strong", steps)], curve_ends=ends, top=top))
     return tables
 
 
@@ -157,23 +243,34 @@ def _refused(data: Mapping[str, Any]) -> Table:
     ]
     note = _("Counted per try, not per person.")
     bars = _bars([(row[0], row[1:]) for row in rows[:8]])
-    return Table(_("Refused at the door"), [_("When and why"), _("Tries")], rows, note, bars)
+    return Table(_("Refused at the door"), [_("When and why"), _("Tries")], rows, note, bars, data="refused")
 
 
 def _concentration(data: Mapping[str, Any]) -> Table:
+    several = {row["axis"]: row for row in data["more_than_one"]}
     rows = [
         (
             str(KIND_LABELS.get(row["axis"], row["axis"])),
             *(row[when][figure] for when in ("bought", "kept") for figure in ("holders", "largest")),
-            "\u00a0→\u00a0".join(number_format(row[when]["gini"], 2) for when in ("bought", "kept")),
+            _several(several.get(row["axis"])),
         )
         for row in data["concentration"]
         if row["bought"]["holders"]
     ]
-    note = _("How many held units, how many units the largest holder had, and the Gini coefficient (0: all the same).")
-    head = [_("By"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left"), _("Gini")]
+    note = _(
+        "A holder is a phone, an address and so on that bought units. If every holder had one unit, the last column "
+        "would be 0. It is the part of all units that stayed with holders of more than one."
+    )
+    head = [_("By"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left"), _("With more than one")]
     bars = _bars([(row[0], (row[2], row[4])) for row in rows])
-    return Table(_("Who got how many"), head, rows, note, bars, (head[2], head[4]))
+    return Table(_("Who got how many"), head, rows, note, bars, _two((head[2], head[4])))
+
+
+def _several(row: Mapping[str, Any] | None) -> str | None:
+    """The part of the units with holders of several; None if it was not counted, or if fewer than five have several."""
+    if row is None or row["units"] is None or not row["of"]:
+        return None
+    return f"{number_format(100 * row['units'] / row['of'], 1)} %"
 
 
 def _endings(data: Mapping[str, Any]) -> Table:
@@ -225,4 +322,4 @@ def _returned(data: Mapping[str, Any]) -> Table:
         rows = rows or [(_("Still in the pool"), returned["resting"], "–")]
     bars = _bars([(row[0], (row[1], row[2] if isinstance(row[2], int) else 0)) for row in rows])
     head = [_("Where they went"), _("Units"), _("Sold there")]
-    return Table(_("Units that came back"), head, rows, note, bars, head[1:])
+    return Table(_("Units that came back"), head, rows, note, bars, _two(head[1:]), data="returned")

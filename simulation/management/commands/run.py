@@ -124,7 +124,9 @@ def _print_addresses(console: Console, url: str, created: dict[str, str], var: P
 
 
 def _relative(path: Path) -> str:
-    return os.path.relpath(path)
+    """The path from here, or the whole path if it is not below this folder."""
+    found = os.path.relpath(path)
+    return str(path) if found.startswith(os.pardir) else found
 
 
 def _wait_until_stopped(servers: Servers, crowd: practice.PracticeThread, stop: threading.Event) -> None:
