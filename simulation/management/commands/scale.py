@@ -25,6 +25,7 @@ from simulation.scale.rounds import Round, of_document, table, to_document
 
 # Set in the process that plays one engine: settings are read only at the start, and each engine needs its own.
 FOLDER = "FLASHSALE_SCALE_FOLDER"
+KEPT_SETTINGS = ("FLASHSALE_DEMO", "FLASHSALE_REDIS_SERVER", "FLASHSALE_RELEASE_BEFORE")
 REPORT = "rounds.jsonl"
 # The exit code of an engine that this machine cannot run.
 NOT_POSSIBLE = 3
@@ -82,7 +83,9 @@ def _played_apart(name: str, options: Mapping[str, Any]) -> list[Round]:
     """The rounds of an engine, which a process of its own plays."""
     folder = Path(tempfile.mkdtemp(prefix="flashsale-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who must be able to enter the folder
-    env = {key: value for key, value in os.environ.items() if key not in DROPPED_SETTINGS}
+    # The settings of this installation, or of a test run, must not reach the servers of this run.
+    env = {key: value for key, value in os.environ.items() if not key.startswith("FLASHSALE_") or key in KEPT_SETTINGS}
+    env = {key: value for key, value in env.items() if key not in DROPPED_SETTINGS}
     env |= {**secrets.generate(), **ENGINES[name].environment(folder), FOLDER: str(folder)}
     env["DJANGO_SETTINGS_MODULE"] = os.environ["DJANGO_SETTINGS_MODULE"]
     arguments = [f"--{key}={options[key]}" for key in ("rounds", "seed", "buyers", "claim")]
