@@ -34,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run quick test check story soak lock messages reference clean
+.PHONY: help run quick test check story soak scale lock messages reference clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test: check  ## checks, then the whole suite on PostgreSQL and the books once mo
 
 soak: $(VENV)/.tests $(MO)  ## random steps, races, faults, pages and stories in their long forms; SEED=, STEPS=, ROUNDS=
 	FLASHSALE_SOAK=$(SEED) FLASHSALE_SOAK_STEPS=$(STEPS) FLASHSALE_SOAK_ROUNDS=$(ROUNDS) $(PY) -m pytest -q $(SHARED) auto -p tests.soak tests/oracle tests/races tests/faults $(WHOLE) $(ARGS)
+
+scale: $(VENV)/.tests $(MO)  ## break engines and hosts in the middle of sales, seeded; ARGS="--only hosts --rounds 10 --seed 1"
+	@FLASHSALE_DEMO=1 $(PY) manage.py scale $(ARGS)
 
 check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migrations, rules of the house
 	$(VENV)/bin/ruff format --check --quiet

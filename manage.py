@@ -10,8 +10,8 @@ from django.core.management import execute_from_command_line
 
 # The commands of `simulation/`, which need its settings. Those in DEMO start their own servers with secrets that a demo
 # makes. All other commands, doctor too, run under the product's settings.
-SIMULATION = ("run", "story", "bench", "simulate", "crowd", "judge_review", "pay", "rehearse")
-DEMO = SIMULATION[:4]
+SIMULATION = ("run", "story", "bench", "simulate", "scale", "crowd", "judge_review", "pay", "rehearse")
+DEMO = SIMULATION[:5]
 
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in SIMULATION and find_spec("simulation"):

@@ -5,7 +5,7 @@ Only ports, paths of files, and names that need a name server are different.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,15 +21,24 @@ def find_program() -> str | None:
 
 @contextmanager
 def serving(
-    nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8", *, web: int | None = None, clients: int = 1000
+    nginx: str,
+    door: int | Sequence[str],
+    folder: Path,
+    front: str = "10.0.0.0/8",
+    *,
+    web: int | None = None,
+    clients: int = 1000,
 ) -> Iterator[tuple[Process, int]]:
     """Starts nginx in front of the hot door at port `door`. Yields its process and its port.
 
-    nginx trusts proxies of the network `front`, and lets one client have `clients` requests at a time. All other pages
-    are at port `web`, by default the same as `door`. Raises ServerNotReady.
+    `door` may be the addresses of several doors ("address:port"). nginx trusts proxies of the network `front`, and lets
+    one client have `clients` requests at a time. All other pages are at port `web`, by default where the doors are.
+    Raises ServerNotReady.
     """
     port, conf = free_port(), folder / "nginx.conf"
-    text = _moved(CONF.read_text(), folder=folder, port=port, door=door, front=front, web=web or door)
+    doors = [f"127.0.0.1:{door}"] if isinstance(door, int) else door
+    webs = [f"127.0.0.1:{web}"] if web else doors
+    text = _moved(CONF.read_text(), folder=folder, port=port, doors=doors, webs=webs, front=front)
     conf.write_text(text.replace("limit_conn clients 1000;", f"limit_conn clients {clients};"))
     ours = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
     command = [nginx, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log"), "-g", ours]
@@ -38,13 +47,14 @@ def serving(
         yield process, port
 
 
-def _moved(text: str, *, folder: Path, port: int, door: int, front: str, web: int) -> str:
+def _moved(text: str, *, folder: Path, port: int, doors: Sequence[str], webs: Sequence[str], front: str) -> str:
     moves = {
         " /tmp/": f" {folder}/",
         "/dev/stdout": str(folder / "access.log"),
         "/dev/stderr": str(folder / "error.log"),
-        "server doors:8000 resolve;": f"server 127.0.0.1:{door};",
-        "server web:8000 resolve;": f"server 127.0.0.1:{web};",
+        "server doors:8000 resolve;": " ".join(f"server {one};" for one in doors),
+        "server doors:8000 resolve max_fails=0;": " ".join(f"server {one} max_fails=0;" for one in doors),
+        "server web:8000 resolve;": " ".join(f"server {one};" for one in webs),
         "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port};",
         "worker_processes auto;": "worker_processes 2;",
         "10.0.0.0/8": front,

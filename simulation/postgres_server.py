@@ -52,6 +52,9 @@ def _bundled() -> list[Path]:
     return [] if spec is None or spec.origin is None else [Path(spec.origin).parent / "pginstall" / "bin"]
 
 
+LOOPBACK = "127.0.0.1"
+
+
 class PostgresServer:
     """A PostgreSQL server on a loopback port. Its files are in `folder`.
 
@@ -62,14 +65,23 @@ class PostgresServer:
     `folder`. Usable as a context manager. `start` after `stop` or `kill` continues with the same data.
 
     With `copy_of`, the first start copies this running server and follows it as its standby, under the name `name`.
+    `host` is the address that it listens at. Every client that reaches it may connect, so it is never a public one.
     """
 
     def __init__(
-        self, *, folder: Path, port: int, durable: bool = True, copy_of: "PostgresServer | None" = None, name: str = ""
+        self,
+        *,
+        folder: Path,
+        port: int,
+        durable: bool = True,
+        copy_of: "PostgresServer | None" = None,
+        name: str = "",
+        host: str = LOOPBACK,
     ) -> None:
         self.folder = folder
         self.port = port
         self.durable = durable
+        self.host = host
         self._copy_of = copy_of
         self._name = name
         self._user = unprivileged_user() if os.geteuid() == 0 else None
@@ -78,7 +90,7 @@ class PostgresServer:
     @property
     def url(self) -> str:
         """The URL that clients connect to."""
-        return f"postgres://flashsale@127.0.0.1:{self.port}/postgres"
+        return f"postgres://flashsale@{self.host}:{self.port}/postgres"
 
     @property
     def pid(self) -> int:
@@ -98,7 +110,7 @@ class PostgresServer:
             self._copy(self._copy_of, programs, data)
         elif not data.exists():
             self._initialise(programs, data)
-        options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        options = {"port": str(self.port), "listen_addresses": self.host, "unix_socket_directories": ""}
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -169,6 +181,9 @@ class PostgresServer:
     def _initialise(self, programs: Path, data: Path) -> None:
         options = ["-U", "flashsale", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         self._make("initdb", str(programs / "initdb"), "-D", str(data), *options)
+        if self.host != LOOPBACK:
+            with (data / "pg_hba.conf").open("a") as access:
+                access.write("host all all all trust\n")
 
     def _copy(self, server: "PostgresServer", programs: Path, data: Path) -> None:
         there = f"host=127.0.0.1 port={server.port} user=flashsale application_name={self._name}"

@@ -222,10 +222,10 @@ class Shopper:
         assert self.entry is not None
         return places.open_place(card=self.card, line=self.line, token=self.entry.token)
 
-    def reserve(self, *items: tuple[str, int], key: str = "once") -> Reserved:
+    def reserve(self, *items: tuple[str, int], key: str = "once", waited_s: float = 0.0) -> Reserved:
         wanted = list(items) or [(PHONE, 1)]
         where = {"card": self.card, "line": self.line, "channel": self.channel, "place": self.place}
-        return bridge.run(reserve(**where, items=wanted, key=key, key_owner="place"))
+        return bridge.run(reserve(**where, items=wanted, key=key, key_owner="place", waited_s=waited_s))
 
     def look(self) -> PlaceView:
         return bridge.run(look(card=self.card, line=self.line, place=self.place))

@@ -1,11 +1,12 @@
-"""Failed tries: people who tried to reserve in time and got no answer from Redis keep their turn until they try again.
+"""Failed tries: people who tried to reserve in time and got no answer keep their turn until they try again.
 
 A web process that cannot reach Redis answers 503, and the claim window goes on if other processes reach it. So the
 process remembers the place, and tells Redis as soon as it can. If the claim window was open at the time of the try, the
 place gets twice the window, like a place with extra time. A person cannot extend a turn by this at will: only a failed
 call of Redis is remembered, a place gets it once, and a place that has reserved gets nothing.
 
-The memory is that of one process. If the process dies, nginx has sent the request to another one (config/nginx.conf).
+The memory is that of one process. If the process dies or does not answer, nginx sends the request to another one
+(config/nginx.conf). It says when the person tried (HotRequest.waited_s), and that process remembers it.
 """
 
 import time
@@ -21,6 +22,8 @@ from flashsale.rules.tokens import Place
 TRIES_MAX = 10_000
 # A person who has not come back by then does not come back for this turn.
 KEPT_S = 600.0
+# nginx passes on a request in less time than this, unless a door kept it waiting.
+WAITED_S_LEAST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,12 @@ class FailedTry:
 FAILED: GateCache[tuple[str, int, int], FailedTry] = GateCache()
 
 
-def remember(card: SaleCard, line: LineCard, place: Place) -> None:
-    """Notes that Redis did not answer when the owner of this place tried to reserve. The first try counts."""
+def remember(card: SaleCard, line: LineCard, place: Place, *, waited_s: float = 0.0) -> None:
+    """Notes that the owner of this place tried to reserve `waited_s` ago, and got no answer. The first try counts."""
     tries = FAILED.entries()
     if place.index and len(tries) < TRIES_MAX:
         key = card.commitment, line.line_id, place.index
-        tries.setdefault(key, FailedTry(card, line, place.index, time.monotonic()))
+        tries.setdefault(key, FailedTry(card, line, place.index, time.monotonic() - waited_s))
 
 
 async def report() -> None:

@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import hmac
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 from django.conf import settings
@@ -79,32 +80,58 @@ async def reserve(
     key: str,
     key_owner: str,
     attached: Attached = NOTHING,
+    waited_s: float = 0.0,
 ) -> Reserved:
     """Holds units for a place. The same key gives the same answer, also after a process has died in between.
 
     `items` are (SKU, quantity). In a direct allocation `place` is a person without one (:func:`direct_place`).
     `key_owner` is the owner of the key: "place", or "channel:<id>" for a partner. `attached` is what the partner wants
     to read again with the reservation. It belongs to the request: the same key with another one is refused.
+    `waited_s` is how long our proxy has had this request: a try in time keeps its turn, although a door was dead.
     Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key gets the result.
     PLACE_SPENT names the reservation of the place, if the channel made it.
 
     1. The gate takes the units. If the process dies here, the reaper writes `abandoned` at the deadline, or a retry
-       goes on at 2. If the gate does not answer, the turn of the place waits for a retry (failed_tries.py).
+       goes on at 2. If the gate does not answer, or has lost its memory, the turn of the place waits for a retry
+       (failed_tries.py).
     2. The books commit. If the process dies here, a retry finds the commit.
     3. The answer. If the books refused, the gate gets everything back.
     """
+    take = partial(
+        _take, card, line, channel=channel, place=place, items=items, key=key, key_owner=key_owner, attached=attached
+    )
     try:
-        held, replayed = await _take(
-            card, line, channel=channel, place=place, items=items, key=key, key_owner=key_owner, attached=attached
-        )
+        held, replayed = await _in_time(take, card, line, place, waited_s)
         return await _commit(card, held, attached, replayed=replayed)
     except GateDown:
-        failed_tries.remember(card, line, place)
+        failed_tries.remember(card, line, place, waited_s=waited_s)
         raise
     except Refused as refused:
+        if refused.outcome is Outcome.NOT_READY:
+            failed_tries.remember(card, line, place, waited_s=waited_s)
         if refused.outcome is Outcome.PLACE_SPENT:
             refused.reservation = await reservation_of(line=line, channel=channel, index=place.index)
         raise
+
+
+async def _in_time(
+    take: Callable[[], Awaitable[tuple[HeldRequest, bool]]],
+    card: SaleCard,
+    line: LineCard,
+    place: Place,
+    waited_s: float,
+) -> tuple[HeldRequest, bool]:
+    """What `take` answers. If the turn has passed, but the person had tried in time, the turn is still theirs."""
+    try:
+        return await take()
+    except Refused as refused:
+        if refused.outcome is not Outcome.LAPSED:
+            raise
+        if waited_s >= failed_tries.WAITED_S_LEAST:
+            failed_tries.remember(card, line, place, waited_s=waited_s)
+        if not await failed_tries.keeps_turn(card, line, place):
+            raise
+    return await take()
 
 
 async def _take(
@@ -135,8 +162,6 @@ async def _take(
     unseen = Outcome.PLACE_SPENT if line.carries else Outcome.PLACE_LEFT
     if held is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
         # The gate had lost its memory, and the look has shown it the token of this place for the first time.
-        held = await scripts.reserve(card, line, seed=seed, request=request)
-    if held is Outcome.LAPSED and await failed_tries.keeps_turn(card, line, place):
         held = await scripts.reserve(card, line, seed=seed, request=request)
     if isinstance(held, Outcome):
         raise Refused(held)

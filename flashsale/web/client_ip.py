@@ -31,6 +31,12 @@ def client_address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> 
     return nearest
 
 
+def is_proxy(peer: str, trusted: Sequence[str]) -> bool:
+    """Whether the peer of a connection is one of our proxies (networks as CIDR)."""
+    address = _normalize(peer)
+    return address is not None and _is_trusted(address, tuple(trusted))
+
+
 def client_network(address: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
     return _network(address, 64)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from rich.table import Table
 
@@ -20,6 +21,7 @@ class Promise(StrEnum):
     ONCE = "each unit is sold once"
     ANSWERED = "each buyer gets an answer"
     AUDIT = "the audit finds nothing"
+    TURN = "a try in time keeps its turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,15 @@ class Fault:
 class Round:
     """The result of one fault.
 
-    `stood_s` is the longest time after it in which nothing was sold. `broken` has what contradicts each promise.
+    `stood_s` is the longest time after it in which nothing was sold. `broken` has what contradicts each promise. A
+    promise that is not in it was not looked at. `notes` are what else was measured.
     """
 
     fault: Fault
     orders: int
     stood_s: float
     broken: Mapping[Promise, Sequence[str]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def faults_found(self) -> list[str]:
@@ -67,11 +71,32 @@ def table(rounds: Sequence[Round]) -> Table:
     for one in rounds:
         by_fault[one.fault.engine, one.fault.name].append(one)
     for (engine, name), some in by_fault.items():
-        broken = [sum(bool(one.broken.get(promise)) for one in some) for promise in Promise]
         stood = [one.stood_s for one in some]
         found.add_row(
             engine, name, str(len(some)), str(sum(one.orders for one in some)),
-            *("held" if not count else f"BROKEN in {count}" for count in broken),
+            *(_verdict([one.broken.get(promise) for one in some]) for promise in Promise),
             f"{statistics.median(stood):.1f} s", f"{max(stood):.1f} s",
         )  # fmt: skip
     return found
+
+
+def _verdict(found: Sequence[Sequence[str] | None]) -> str:
+    if all(texts is None for texts in found):
+        return "-"
+    count = sum(bool(texts) for texts in found)
+    return f"BROKEN in {count}" if count else "held"
+
+
+def to_document(one: Round) -> dict[str, Any]:
+    """The round as JSON can hold it."""
+    return {
+        "engine": one.fault.engine, "fault": one.fault.name, "orders": one.orders, "stood_s": round(one.stood_s, 2),
+        "broken": {promise.value: list(texts) for promise, texts in one.broken.items()}, "notes": dict(one.notes),
+    }  # fmt: skip
+
+
+def of_document(document: Mapping[str, Any]) -> Round:
+    """The round of a document of `to_document`. Its fault cannot strike again."""
+    fault = Fault(document["engine"], document["fault"], lambda: None)
+    broken = {Promise(promise): texts for promise, texts in document["broken"].items()}
+    return Round(fault, document["orders"], document["stood_s"], broken, document["notes"])

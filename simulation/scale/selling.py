@@ -55,7 +55,7 @@ def doors(count: int, *, folder: Path, env: Mapping[str, str]) -> Iterator[list[
         yield [address for address, _ in started]
 
 
-def publish(code: str, units: int) -> tuple[Sale, str]:
+def publish(code: str, units: int, *, claim_s: int = 600) -> tuple[Sale, str]:
     """A sale that opens in a few seconds, and the key of the partner that sells in it."""
     now = datetime.now(UTC)
     campaign = schedule.plan_campaign(
@@ -63,7 +63,7 @@ def publish(code: str, units: int) -> tuple[Sale, str]:
         channels=[{"code": CHANNEL, "name": "Lazada", "payment_accounts": "partner"}],
     )  # fmt: skip
     sale = schedule.plan_sale(
-        campaign=campaign, code=code, name=code, claim_s=600,
+        campaign=campaign, code=code, name=code, claim_s=claim_s,
         opens_at=now + timedelta(minutes=30), closes_at=now + timedelta(hours=2),
         offers=[{"sku": SKU, "name": "Phone", "price": 1799000}], rate_per_s=100_000, max_entries=20_000,
         lines=[{"code": CHANNEL, "channels": [CHANNEL], "stock": {SKU: units}}],
@@ -87,15 +87,26 @@ def identity(name: str) -> Mapping[str, str]:
 def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], buyers: int, together: int) -> Round:
     """A crowd of `buyers` buys at these doors, and the fault strikes in the middle. Each buyer finds a unit."""
     sale, key = publish(code, buyers)
-    line = f"/v1/sales/{sale.code}/lines/{CHANNEL}"
-    crowd = Crowd(line=line, key=key, doors=addresses, webs=addresses, identity=identity, sku=SKU)
+    crowd = Crowd(line=line_of(sale), key=key, doors=addresses, webs=addresses, identity=identity, sku=SKU)
     for address in addresses:
-        _wait_until_known(f"{address}{line}/enter", key)
+        wait_until_known(f"{address}{crowd.line}/enter", key)
+    return play_crowd(fault, seed, sale=sale, crowd=crowd, buyers=buyers, together=together)
+
+
+def line_of(sale: Sale) -> str:
+    """The path of the sale's only line."""
+    return f"/v1/sales/{sale.code}/lines/{CHANNEL}"
+
+
+def play_crowd(fault: Fault, seed: int, *, sale: Sale, crowd: Crowd, buyers: int, together: int) -> Round:
+    """This crowd buys in this sale, which has a unit for each buyer, and the fault strikes in the middle."""
     buying = threading.Thread(target=lambda: asyncio.run(crowd.buy(together=together, most=buyers)), daemon=True)
     buying.start()
     served = int(random.Random(seed).uniform(*BEFORE) * buyers)
     deadline = time.monotonic() + PATIENCE_S
-    while sum(bool(buyer.order) for buyer in crowd.buyers) < served and time.monotonic() < deadline:
+    while (
+        buying.is_alive() and sum(bool(buyer.order) for buyer in crowd.buyers) < served and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     struck = time.monotonic()
     fault.strike()
@@ -105,11 +116,11 @@ def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], 
         Promise.KEPT: list(lost(crowd)),
         Promise.ONCE: list(sold_twice(sale)),
         Promise.ANSWERED: [*crowd.strange, *(f"{one.name} has no order" for one in crowd.buyers if not one.order)],
-        Promise.AUDIT: [str(finding) for finding in audit(campaign=code) if finding.verdict is Verdict.BROKEN],
+        Promise.AUDIT: [str(one) for one in audit(campaign=sale.campaign.code) if one.verdict is Verdict.BROKEN],
     })  # fmt: skip
 
 
-def _wait_until_known(url: str, key: str) -> None:
+def wait_until_known(url: str, key: str) -> None:
     """Waits until this door knows a new key; it reads the keys anew every few seconds."""
     request = urllib.request.Request(url, b"{}", {"Authorization": f"Bearer {key}"}, method="POST")  # noqa: S310 - ours
     deadline = time.monotonic() + PATIENCE_S
@@ -117,7 +128,7 @@ def _wait_until_known(url: str, key: str) -> None:
         try:
             urllib.request.urlopen(request).close()  # noqa: S310 - an address of ours
         except HTTPError as error:
-            if error.code != HTTPStatus.UNAUTHORIZED:
+            if error.code not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}:
                 return
         time.sleep(0.1)
 

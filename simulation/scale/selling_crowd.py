@@ -75,8 +75,11 @@ class Crowd:
         who = dict(self.identity(buyer.name))
         entered = await self.send(http, buyer, "enter", f"{self.line}/enter", {"identity": who})
         buyer.place = entered.get("place", "")
-        if not buyer.place:
-            return
+        if buyer.place:
+            await self.buy_for(http, buyer, who)
+
+    async def buy_for(self, http: aiohttp.ClientSession, buyer: Buyer, who: Mapping[str, str]) -> None:
+        """A buyer with a place reserves and pays. Sets what it was told."""
         items = {"place": buyer.place, "items": [{"sku": self.sku, "quantity": 1}]}
         held = await self.send(http, buyer, "reserve", f"{self.line}/reserve", items)
         buyer.reservation, buyer.amount = held.get("reservation", ""), held.get("amount", 0)
@@ -110,7 +113,8 @@ class Crowd:
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": f"{verb}-{buyer.name}"}
         lost, deadline = False, time.monotonic() + SERVED_S
         # Neighbours take their steps at different servers, in all combinations.
-        for turn in itertools.count(int(buyer.name.rpartition("-")[2]) >> STEPS.index(verb)):
+        step = STEPS.index(verb) if verb in STEPS else 0
+        for turn in itertools.count(int(buyer.name.rpartition("-")[2]) >> step):
             assert time.monotonic() < deadline, f"{verb} {buyer.name}: {self.answers}"
             servers = self.webs if verb == "confirm" else self.doors
             server = servers[turn % len(servers)]

@@ -296,6 +296,61 @@ def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: i
     assert b"/enter HTTP" in died[0]
 
 
+class _CutOff(BaseHTTPRequestHandler):
+    """A door whose host is cut off from the stores. It records headers, and dies on the next `dying` requests."""
+
+    heard: ClassVar[list[dict[str, str]]] = []
+    dying: ClassVar[int] = 0
+
+    def do_POST(self) -> None:
+        """Answers 503, and says that another door may have the request."""
+        self.heard.append({name.lower(): value for name, value in self.headers.items()})
+        self.rfile.read(int(self.headers["content-length"]))
+        if self.dying:
+            type(self).dying -= 1
+            return
+        self.send_response(503)
+        self.send_header("X-Accel-Redirect", "@another_door")
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"off")
+
+    def log_message(self, *_: object) -> None:
+        """Prints nothing."""
+
+
+def test_a_door_that_is_cut_off_from_the_stores_hands_the_request_to_another_door(
+    nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path
+) -> None:
+    _CutOff.heard.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _CutOff) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cut_off = f"127.0.0.1:{server.server_port}"
+        with serving(nginx, [cut_off, f"127.0.0.1:{door}"], tmp_path, web=door) as (process, port):
+            edge = Edge(process, port, tmp_path, *sale)
+            statuses = [edge.post("enter", {"identity": identity(f"cut{n}")}).status for n in range(4)]
+            assert statuses == [201] * 4
+            assert 1 <= len(_CutOff.heard) <= 4
+        # No door reaches the stores: the request ends, and the last one's answer is the client's.
+        _CutOff.heard.clear()
+        second = f"localhost:{server.server_port}"
+        with serving(nginx, [cut_off, second], tmp_path, web=door) as (process, port):
+            edge = Edge(process, port, tmp_path, *sale)
+            answer = edge.post("enter", {}, x_request_start="t=1", x_another_door="@away")
+            assert (answer.status, answer.body) == (503, b"off")
+            assert [heard.get("x-another-door") for heard in _CutOff.heard] == ["@another_door", None, None]
+            first, *again = (float(heard["x-request-start"].removeprefix("t=")) for heard in _CutOff.heard)
+            assert again[0] == again[1] <= first
+            # A door that dies on a request: the other one is told when nginx got it, whatever the client says.
+            _CutOff.heard.clear()
+            _CutOff.dying, before = 1, time.time()
+            edge.post("reserve", {}, x_request_start="t=1")
+            told = [float(heard["x-request-start"].removeprefix("t=")) for heard in _CutOff.heard]
+            assert told[0] == told[1]
+            assert before - 0.01 <= told[0] <= time.time()
+        server.shutdown()
+
+
 def test_while_the_door_is_away_the_last_status_stays_and_posts_are_told_to_come_again(edge: Edge, door: int) -> None:
     shown = edge.ask("GET", edge.path())
     edge.reload(f"server 127.0.0.1:{door};", f"server 127.0.0.1:{free_port()};")

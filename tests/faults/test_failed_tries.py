@@ -13,7 +13,7 @@ from flashsale.gate.keys import SaleKeys
 from flashsale.life import failed_tries, tick
 from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, let_pass, refusal, tend
+from tests.factories import Shopper, card_of, let_pass, refusal, tend
 from tests.faults.steps import broken, called
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -169,6 +169,39 @@ def test_a_gate_that_goes_on_being_away_keeps_the_try_for_later(away: Any, monke
     assert pending() == 1
     reported()
     assert pending() == 0
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "late_s", "kept"),
+    [(0.0, 1, False), (0.4, 1, False), (8.0, 1, True), (8.0, 7, True), (8.0, 9, False)],
+    ids=["control: it did not wait", "as long as usual", "in time", "just in time", "too late"],
+)  # fmt: skip
+def test_a_request_that_waited_in_vain_for_another_door_counts_from_when_our_proxy_got_it(
+    gate: redis.Redis, waited_s: float, late_s: int, kept: bool
+) -> None:
+    sale, first, second = two_called()
+    let_pass(sale, seconds=CLAIM_S + late_s)
+    if kept:
+        first.reserve(waited_s=waited_s)
+        assert refusal(second.reserve) is Outcome.LAPSED
+    else:
+        assert refusal(first.reserve, waited_s=waited_s) is Outcome.LAPSED
+    assert (Reservation.objects.count(), pending()) == (int(kept), 0)
+    assert broken(sale) == []
+
+
+def test_a_try_at_a_gate_that_has_lost_its_memory_is_a_failed_try(away: Any, gate: redis.Redis) -> None:
+    sale, first, _ = two_called()
+    key = scripts.keys_of(card_of(sale)).state
+    run = gate.hget(key, "run")
+    gate.hset(key, "run", "of another server")
+    assert refusal(first.reserve) is Outcome.NOT_READY
+    gate.hset(key, "run", run)
+    assert pending() == 1
+    reported()
+    let_pass(sale, seconds=CLAIM_S + 1)
+    first.reserve()
+    assert broken(sale) == []
 
 
 def test_every_web_process_reports_its_failed_tries(away: Any) -> None:

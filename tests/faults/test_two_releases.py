@@ -1,12 +1,9 @@
 """A door of the release before and a door of this one sell in one sale, on the same Redis and PostgreSQL."""
 
-import io
 import json
 import os
-import re
 import subprocess
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +17,7 @@ from django.db import connection
 from flashsale.life.audit import Verdict, audit
 from flashsale.models import Reservation, Sale, Unit
 from simulation.processes import Process, free_port, wait_http
+from simulation.scale import releases
 from simulation.scale.selling_crowd import STEPS, Crowd
 from tests import servers, soak
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
@@ -33,52 +31,16 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time"),
 ]
 ROOT = Path(__file__).parents[2]
-# The last migration of the release before, for a repository without tags.
-BEFORE = 38
 BUYERS, BUYERS_LONG = 24, 1500
-
-
-def release_before() -> str:
-    """The commit of the release before: FLASHSALE_RELEASE_BEFORE, the newest tag, or the last with migration BEFORE.
-
-    Skips the test if the repository does not have it.
-    """
-    if named := os.environ.get("FLASHSALE_RELEASE_BEFORE"):
-        return named
-    if tag := _git("describe", "--tags", "--abbrev=0", "HEAD"):
-        return tag
-    if _git("rev-parse", "--is-shallow-repository") != "false":
-        pytest.skip("this clone has no tag and not the whole history: git fetch --unshallow --tags")
-    added = _git(
-        "log", "--first-parent", "-m", "--diff-filter=A", "--name-only", "--format=:%H", "flashsale/migrations"
-    )
-    first, commit = "", ""
-    for line in added.splitlines():  # the newest commit first
-        if line.startswith(":"):
-            commit = line[1:]
-        elif (found := re.search(r"/(\d{4})_\w+\.py$", line)) and int(found.group(1)) > BEFORE:
-            first = commit
-    if not first:
-        pytest.skip(f"there is no migration after {BEFORE:04}, so this is still the release before")
-    return f"{first}^"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the release before."""
-    commit = release_before()
-    done = subprocess.run(["git", "archive", commit, "config", "flashsale"], cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"{commit} is not in this repository: {done.stderr.decode().strip()}")
-    folder = tmp_path_factory.mktemp("older")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    try:
+        return releases.extract_release_before(tmp_path_factory.mktemp("older"))
+    except releases.NoRelease as error:
+        pytest.skip(str(error))
 
 
 def environment(code: Path, folder: Path, redis_url: str) -> dict[str, str]:

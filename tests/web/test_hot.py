@@ -1,5 +1,6 @@
 """The hot door, called through its ASGI interface as a server calls it."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import redis
 from pytest_django import Settings
 
 from flashsale.gate import bridge, scripts
+from flashsale.gate.client import GateDown
 from flashsale.life import enter, places, sale_control
 from flashsale.life.schedule import publish
 from flashsale.life.status import bytes_at_most
@@ -15,6 +17,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
 from flashsale.web.hot import proofs
 from flashsale.web.hot.door import serve
+from flashsale.web.hot.http import HotRequest
 from tests.factories import PHONE, card_of, draft_sale, identity, open_now
 from tests.web.asgi import Reply, send_request
 from tests.web.partner import Partner, key_of
@@ -39,6 +42,50 @@ def _page(sale: Sale, verb: str, body: object = None, **headers: Any) -> Reply:
 
 def _place(reply: Reply) -> str:
     return reply.headers["set-cookie"].partition(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("peer", "sent_s_ago", "waited_s"),
+    [("10.0.0.7", 8.0, 8.0), ("10.0.0.7", 21.0, 0.0), ("10.0.0.7", -900.0, 0.0), ("192.0.2.1", 8.0, 0.0)],
+    ids=["our proxy", "longer than any proxy waits", "a clock 15 minutes ahead", "a client"],
+)
+def test_only_our_proxy_is_believed_about_when_it_got_a_request(
+    settings: Settings, peer: str, sent_s_ago: float, waited_s: float
+) -> None:
+    settings.FLASHSALE_TRUSTED_PROXIES = ["10.0.0.0/8"]
+    headers = [(b"x-request-start", b"t=%.3f" % (time.time() - sent_s_ago)), (b"x-another-door", b"@another_door")]
+    request = HotRequest({"method": "POST", "client": (peer, 1), "headers": headers}, None)
+    assert (request.waited_s > 7.9) == (waited_s == 8.0)
+    assert waited_s or request.waited_s == 0.0
+    assert request.other_door == ("@another_door" if peer.startswith("10.") else "")
+    for text in (b"", b"t=", b"t=nan", b"t=inf", b"yesterday"):
+        assert (
+            HotRequest({"method": "POST", "client": (peer, 1), "headers": [(headers[0][0], text)]}, None).waited_s
+            == 0.0
+        )
+
+
+def test_a_door_that_cannot_reach_redis_names_the_location_that_asks_another_door(
+    sale: Sale, lazada: Partner, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: Any, **__: Any) -> Any:
+        raise GateDown
+
+    place = lazada.enter("ani")
+    open_now(sale)
+    open_now(sale)
+    monkeypatch.setattr(scripts, "reserve", down)
+    monkeypatch.setattr(scripts, "look", down)
+    for trusted, asked, answered in (
+        (["127.0.0.0/8"], "@another_door", "@another_door"), (["127.0.0.0/8"], "/elsewhere", None),
+        ([], "@another_door", None),
+    ):  # fmt: skip
+        settings.FLASHSALE_TRUSTED_PROXIES = trusted
+        items = {"place": place, "items": [{"sku": PHONE, "quantity": 1}]}
+        reply = lazada.post("reserve", items, x_another_door=asked, idempotency_key="once")
+        assert (reply.code, reply.headers.get("x-accel-redirect")) == ((503, "unknown"), answered)
+        reply = lazada.post("look", {"place": place}, x_another_door=asked)
+        assert (reply.code, "x-accel-redirect" in reply.headers) == ((503, "not_ready"), False)
 
 
 class TestPartner:

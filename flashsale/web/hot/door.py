@@ -37,6 +37,7 @@ from flashsale.web.hot.http import (
     CODE_PATTERN,
     SIGNATURE_HEADER,
     ClientDisconnected,
+    Header,
     HotRequest,
     HotResponse,
     HttpFault,
@@ -60,6 +61,8 @@ log = structlog.get_logger(__name__)
 REQUESTS_MAX = 4096
 # Each block of indexes doubles the size of a line, so a few blocks are enough for thousands of people.
 BLOCKS_ADDED_MAX = 8
+# The location of config/nginx.conf that asks another door.
+ANOTHER_DOOR = "@another_door"
 COOKIE_S = 30 * 24 * 3600
 # Shared caches keep it for a second. A browser asks again, because a page that polls twice a second must not read its
 # own old copy.
@@ -113,8 +116,10 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
         # Not counted for an unknown sale, because a caller can invent any number of sale codes.
         if refused.outcome is not Outcome.NOT_FOUND and sale_cards.is_known(sale):
             refusal_counts.count(sale, verb, refused.outcome.value)
+        # PostgreSQL did not answer this door. The units are held, so another door commits them.
+        again = _to_another_door(request, verb) if refused.outcome is Outcome.UNKNOWN else ()
         return problem_response(
-            request, refused.outcome, refused.detail, refused.retry_after_s, reservation=refused.reservation
+            request, refused.outcome, refused.detail, refused.retry_after_s, *again, reservation=refused.reservation
         )
     except HttpFault as error:
         return fault_response(request, error)
@@ -122,12 +127,23 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
         log.warning(
             "Redis or PostgreSQL did not answer", verb=verb, sale=sale, request_id=request.request_id, error=repr(error)
         )
-        return problem_response(request, Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY, "", 2)
+        code = Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY
+        return problem_response(request, code, "", 2, *_to_another_door(request, verb))
     except Exception:  # a caller must never see a stack trace
         log.exception("request failed", verb=verb, sale=sale, request_id=request.request_id)
         return problem_response(request, problems.Fault.INTERNAL)
     finally:
         _running -= 1
+
+
+def _to_another_door(request: HotRequest, verb: str) -> tuple[Header, ...]:
+    """The header by which our nginx asks another door.
+
+    The host of this door may be cut off from Redis or PostgreSQL, and the time to claim goes on meanwhile. Other verbs
+    can wait for the client's next try. If all were asked twice, a Redis that is late would have twice the work.
+    """
+    is_possible = verb == "reserve" and request.other_door == ANOTHER_DOOR
+    return ((b"x-accel-redirect", ANOTHER_DOOR.encode()),) if is_possible else ()
 
 
 async def _ask_for_a_look(sale: str) -> None:
@@ -330,6 +346,7 @@ async def _reserve(request: LineRequest) -> HotResponse:
         key=key,
         key_owner=f"channel:{request.channel.id}" if request.is_partner else "place",
         attached=request.attached(),
+        waited_s=request.http.waited_s,
     )
     made = await (_with_index_blocks(request, attempt) if request.line.mode == AllocationMode.DIRECT else attempt())
     document = {

@@ -23,7 +23,7 @@ from django.http.request import split_domain_port, validate_host
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.signing import NONCE, SIGNATURE, TIMESTAMP, SignedRequest
 from flashsale.web import problems
-from flashsale.web.client_ip import client_address, client_network
+from flashsale.web.client_ip import client_address, client_network, is_proxy
 
 Message = Mapping[str, Any]
 Scope = dict[str, Any]
@@ -38,6 +38,8 @@ SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER = (name.lower().encode() for na
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
 ACCEPTED = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
+# nginx gives up two doors in less time (config/nginx.conf). A longer wait is the sign of a clock that is wrong.
+WAITED_S_MAX = 20.0
 # A body that takes longer than this counts as slow. On a mobile network, a lost packet costs about a second.
 SLOW_AFTER_S = 1.0
 CODE_PATTERN = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
@@ -117,6 +119,29 @@ class HotRequest:
         forwarded = self.header(b"x-forwarded-for")
         trusted = settings.FLASHSALE_TRUSTED_PROXIES
         return client_address(peer=peer, forwarded_for=forwarded, trusted=trusted)
+
+    @property
+    def waited_s(self) -> float:
+        """How long ago our proxy got this request, in seconds, by its X-Request-Start; 0.0 if it is not known.
+
+        The proxy may have waited in vain for another door. Only our proxies are believed, because a client would always
+        say that it has waited. A door whose clock differs from the proxy's by more than the longest wait believes none.
+        """
+        try:
+            waited = time.time() - float(self._from_proxy(b"x-request-start").removeprefix("t="))
+        except ValueError:
+            return 0.0
+        return waited if 0.0 <= waited <= WAITED_S_MAX else 0.0
+
+    @property
+    def other_door(self) -> str:
+        """The location of our nginx that asks another door; "" if the proxy has none."""
+        return self._from_proxy(b"x-another-door")
+
+    def _from_proxy(self, name: bytes) -> str:
+        sent = self.header(name)
+        peer = self._peer[0] if self._peer else ""
+        return sent if sent and is_proxy(peer, settings.FLASHSALE_TRUSTED_PROXIES) else ""
 
     @property
     def cookies(self) -> dict[str, str]:

@@ -36,6 +36,7 @@ FRESH_S = 5.0
 STALE_S = 65.0
 KEY_PATTERN = re.compile(r"fs_(?:live|test)_[A-Za-z0-9_\-]{20,100}")
 KEY_REQUIRED = "Send Authorization: Bearer fs_live_… with a key that is not revoked."
+UNCHECKED = "Partner keys cannot be checked right now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def _may_read() -> bool:
 
 def _refuse_stale() -> None:
     if _cache.age_s > STALE_S:
-        raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.")
+        raise Refused(Outcome.NOT_READY, UNCHECKED)
 
 
 def _find(authorization: str) -> Partner:
@@ -190,6 +191,8 @@ def _lookup(authorization: str) -> Partner:
         raise Refused(Outcome.UNAUTHENTICATED, KEY_REQUIRED)
     found = cache.partners.get(PartnerKey.digest_of(key))
     if found is None:
+        if cache.age_s > FRESH_S:  # PostgreSQL does not answer, and the key may be a new one
+            raise Refused(Outcome.NOT_READY, UNCHECKED)
         raise Refused(Outcome.UNAUTHENTICATED, KEY_REQUIRED)
     if authorization == f"Bearer {key}":  # only this spelling, so that there are at most as many headers as keys
         cache.headers[authorization] = found

@@ -1,0 +1,42 @@
+"""Hosts in network namespaces: one is cut off in mid-sale, then everything restarts in turn. The sale goes on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulation import nginx_server
+from simulation.management.commands.scale import NOT_POSSIBLE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.environ.get("FLASHSALE_TEST_DB") == "sqlite", reason="SQLite is on one host"),
+    pytest.mark.skipif(nginx_server.find_program() is None, reason="no nginx"),
+]
+ROOT = Path(__file__).parents[2]
+BUYERS = 40
+CUT_OFF, RESTART = "a host is cut off from the stores alone", "rolling restart of everything"
+
+
+def test_a_host_that_is_cut_off_and_a_rolling_restart_lose_no_order_and_no_turn(record_property: Any) -> None:
+    command = [sys.executable, "manage.py", "scale", "--only", "hosts", "--rounds=1", f"--buyers={BUYERS}", "--json"]
+    command += ["--claim=8"]
+    env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    done = subprocess.run(
+        [*command, "--fault", CUT_OFF, RESTART], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    if done.returncode == NOT_POSSIBLE:
+        pytest.skip(f"no network namespaces: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["fault"]: one for one in json.loads(done.stdout)}
+    assert list(found) == [CUT_OFF, RESTART]
+    for one in found.values():
+        record_property(one["fault"], one["notes"])
+        assert {promise: texts for promise, texts in one["broken"].items() if texts} == {}
+        assert (len(one["broken"]), one["orders"], one["notes"]["failures"]) == (5, BUYERS, "{}")
+    assert "503 not_ready" in found[CUT_OFF]["notes"]["the door answers"]
+    assert "exit code" not in str(found[RESTART]["notes"])
