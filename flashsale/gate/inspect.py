@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from flashsale.gate import scripts
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys, entered_field
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
+from flashsale.gate.server import Server
 
 CHUNK = 500
 # Of the memory that Redis may use. Beyond all of it, it refuses writes.
@@ -139,11 +140,26 @@ async def revisions(sales: Sequence[tuple[int, int]]) -> list[int | None]:
 
 async def known_sales(sales: Sequence[tuple[int, int]]) -> list[bool]:
     """Of each sale (campaign id, sale id), whether the gate's scripts answer for it. Raises GateDown."""
-    known: list[bool] = []
+    known = await asked_sales(sales)
+    for answer in known:
+        if isinstance(answer, GateDown):
+            raise answer
+    return [answer is True for answer in known]
+
+
+async def asked_sales(sales: Sequence[tuple[int, int]]) -> list[bool | GateDown]:
+    """As :func:`known_sales`. Has the error for a sale whose server does not answer; others of the cluster may."""
+    known: list[bool | GateDown] = []
     for start in range(0, len(sales), CHUNK):
-        some = sales[start : start + CHUNK]
-        known += await asyncio.gather(*(scripts.answers(*sale) for sale in some))
+        known += await asyncio.gather(*(_asked(*sale) for sale in sales[start : start + CHUNK]))
     return known
+
+
+async def _asked(campaign: int, sale: int) -> bool | GateDown:
+    try:
+        return await scripts.answers(campaign, sale)
+    except GateDown as error:
+        return error
 
 
 async def count_offered(offers: Sequence[tuple[tuple[int, int], int, str]]) -> list[int]:
@@ -199,7 +215,11 @@ async def _packed_places(card: SaleCard) -> AsyncIterator[int]:
 
 async def server_trouble() -> list[str]:
     """What the server of Redis says about trouble with its disk or memory, in its own words. Raises GateDown."""
-    found = await gate().redis.info("persistence", "memory")
+    return [fault for server in await gate().servers() for fault in await _trouble_of(server)]
+
+
+async def _trouble_of(server: Server) -> list[str]:
+    found = await server.redis.info()
     faults = [
         f"{name} {found[name]}"
         for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")

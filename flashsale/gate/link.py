@@ -21,7 +21,7 @@ class LinkBroken(Exception):
 
 
 class Link(asyncio.Protocol):
-    """A connection that knows its server's run id. Belongs to one event loop."""
+    """An open connection that knows its server's run id. Belongs to one event loop."""
 
     def __init__(self, connection: AbstractConnection, *, run_id: str, timeout_s: float) -> None:
         self.run_id = run_id
@@ -37,21 +37,6 @@ class Link(asyncio.Protocol):
         self._alarm: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._transport.set_protocol(self)
-
-    @classmethod
-    async def open(cls, connection: AbstractConnection, *, timeout_s: float) -> "Link":
-        """Connects; raises RedisError, OSError or TimeoutError."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await connection.connect()
-                await connection.send_command("INFO", "server")
-                info = cast("bytes", await connection.read_response())
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        lines = info.decode().splitlines()
-        run_id = next(line.removeprefix("run_id:").strip() for line in lines if line.startswith("run_id:"))
-        return cls(connection, run_id=run_id, timeout_s=timeout_s)
 
     def send(self, command: bytes) -> asyncio.Future[Any]:
         """The future reply, which may be an error of Redis. Raises :class:`LinkBroken`, now or later.
@@ -97,6 +82,10 @@ class Link(asyncio.Protocol):
         if not self.broken:
             self._give_up(error)
             self._ending = self._loop.create_task(self._end())
+
+    def leave(self, reason: str) -> None:
+        """Ends the connection soon; all waiting calls fail with :class:`LinkBroken`."""
+        self._break(ConnectionAbortedError(reason))
 
     async def close(self) -> None:
         """Ends the connection; all waiting calls fail with :class:`LinkBroken`."""

@@ -15,7 +15,7 @@ come from the books, whole. The books know less of the crowd than Redis knew, so
     bit `out`  as Redis or    |  1, until the token   |  new people get
                the books know |  is shown once        |  these indexes
 
-* `entered` is the last index that Redis or the books know as given.
+* `entered` is the last index that the memory of Redis knows as given; where Redis has lost it, that the books know.
 * `block` is the last index that the books committed. The gate never gives an index before the books have committed it.
 * The indexes of the gap may have been given in the last second. They count as out (and as spent in a drawn line), so
   that calling passes over them. When a person shows the token of such an index, look.lua takes the place back in.
@@ -27,25 +27,22 @@ All bitmaps have the order of Redis' SETBIT: bit n is in byte n // 8, and the hi
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from redis.exceptions import WatchError
-
-from flashsale.gate.client import Script, gate, wall_ms
+from flashsale.gate.client import GateDown, Script, gate, wall_ms
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.keys import SaleKeys, entered_field
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import store_card
+from flashsale.gate.server import Identity
 from flashsale.rules.clock import ClockLease, line_clock
 
 Item = TypeVar("Item")
-COUNT_AT_LEAST = Script("count_at_least")
+COUNT_AT_LEAST, COUNT_LESS = Script("count_at_least"), Script("count_less")
 CHUNK = 1000
-TRIES_MAX = 100
 # More surveys than a sale has in one epoch. 9,000 epochs fit into the numbers of Lua.
 MARKS_OF_EPOCH = 10**12
 _KEPT = ("entered", "called", "lapsed", "left", "gaps")
@@ -122,14 +119,17 @@ async def load(sales: Sequence[SaleLoad], counts: Counts | None) -> None:
 
     Without `counts` the gate keeps the counts that it has. Raises GateDown.
     """
-    # Read at the start: a server that restarts or follows another one while it is being filled gets other ids, and goes
-    # on refusing.
-    run_id, replication = await gate().run_id(), await gate().replication_id()
+    # A server that restarts or follows another one while it is being filled gets other ids, and goes on refusing.
+    where = SaleKeys(sales[0].card.campaign, sales[0].card.sale).state
+    identity = await gate().identity(where)
     for sale in sales:
         await _load(sale)
     if counts:
         await _count(SaleKeys(sales[0].card.campaign, 0), counts)
-    await _open(sales, run_id, replication)
+    # Another server may have answered at the address for a moment, and may have taken a part of the load.
+    if await gate().identity(where) != identity:
+        raise GateDown("the server has changed while it was being filled")
+    await _open(sales, identity)
 
 
 async def _load(sale: SaleLoad) -> None:
@@ -181,52 +181,37 @@ async def count_less(card: SaleCard, counts: Counts) -> None:
     for key, by_digest in ((keys.used_campaign, counts.used), (keys.unpaid, counts.unpaid)):
         less = {digest.decode(): 0 async for digest, count in gate().redis.hscan_iter(key) if int(count) <= 0}
         for chunk in _chunks((less | by_digest).items()):
-            await _count_less(key, dict(chunk))
-
-
-async def _count_less(key: str, less: dict[str, int]) -> None:
-    # The hash of a running campaign may change at any time. Then Redis does nothing, and the counts are read again.
-    for _ in range(TRIES_MAX):
-        async with gate().redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(key)
-            counts = dict(zip(less, await pipe.hmget(key, list(less)), strict=True))
-            pipe.multi()
-            for digest, count in counts.items():
-                rest = int(count or 0) - less[digest]
-                if rest > 0:
-                    pipe.hset(key, digest, rest)
-                else:
-                    pipe.hdel(key, digest)
-            with suppress(WatchError):
-                await pipe.execute()
-                return
+            await gate().run_script(COUNT_LESS, [key], [value for pair in chunk for value in pair])
 
 
 async def _line_clock(sale: SaleLoad) -> int:
-    return line_clock(wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stopped=sale.paused_ms)
+    keys = SaleKeys(sale.card.campaign, sale.card.sale)
+    return line_clock(
+        wall=await wall_ms(keys.state), opens=sale.card.opens_at, lease=sale.lease, stopped=sale.paused_ms
+    )
 
 
-async def _open(sales: Sequence[SaleLoad], run_id: str, replication: str) -> None:
+async def _open(sales: Sequence[SaleLoad], identity: Identity) -> None:
     """The last write: after it the scripts answer, for all the sales at once."""
     pipe = gate().redis.pipeline(transaction=True)
     for sale in sales:
         card = sale.card
         fields: dict[str, str | int] = {
-            "run": run_id, "replication": replication, "mark": first_mark(card), "revision": sale.revision,
-            "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at, "opens": card.opens_at,
-            "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
+            "run": identity.run_id, "replication": identity.replication_id, "mark": first_mark(card.epoch),
+            "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
+            "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
             "paused_ms": sale.paused_ms, "runs_from": sale.lease.since, "runs_until": sale.lease.until,
             "frozen": int(sale.frozen), "freeze_ms": card.freeze_ms, "commits": int(card.commits_entries),
         }  # fmt: skip
         pipe.hset(SaleKeys(card.campaign, card.sale).state, mapping=fields)
     await pipe.execute()
     for sale in sales:
-        gate().start_marks(SaleKeys(sale.card.campaign, sale.card.sale).state, first_mark(sale.card))
+        gate().start_marks(SaleKeys(sale.card.campaign, sale.card.sale).state, first_mark(sale.card.epoch))
 
 
-def first_mark(card: SaleCard) -> int:
-    """The mark of a sale that was just loaded. It is higher than every mark of its earlier epochs."""
-    return card.epoch * MARKS_OF_EPOCH
+def first_mark(epoch: int) -> int:
+    """The mark of a sale that was just loaded in this epoch. It is higher than every mark of its earlier epochs."""
+    return epoch * MARKS_OF_EPOCH
 
 
 async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int) -> None:
@@ -253,7 +238,9 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
         await _load_crowd(keys, line)
     await _mark(keys.spent(n), line.spent)
     if not sale.fresh and not line.carried and not line.direct:
-        gap = range(max(line.entered, kept.get("entered", 0)) + 1, line.block + 1)
+        # A memory that is older than the books knows nothing of the indexes behind its own last one: neither who left,
+        # nor which of them were a gap before. Each counts as perhaps given.
+        gap = range(kept.get("entered", line.entered) + 1, line.block + 1)
         fields |= {"lost": line.block, "gaps": kept.get("gaps", len(line.crowd.absent())) + len(gap)}
         await _mark_gap(keys, line, gap)
     # People called before the loss get their whole claim window again, except those whose window was over.

@@ -4,7 +4,32 @@ from contextlib import suppress
 from typing import Any
 
 from django.core.cache.backends.redis import RedisCache
+from redis import ConnectionPool
+from redis.connection import parse_url
 from redis.exceptions import RedisError
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from config import redis_address
+
+
+class LimitsPool:
+    """Makes the connections of the cache: to one server, or to the master that Sentinel names."""
+
+    @staticmethod
+    def from_url(url: str, **options: Any) -> ConnectionPool:
+        """The pool of an address. Raises BadAddress."""
+        address = redis_address.parse(url, name="LIMITS_URL")
+        if address.kind == "cluster":
+            raise redis_address.BadAddress("LIMITS_URL is a Redis Cluster. Expected: one server, or Sentinel.")
+        if address.kind == "server":
+            return ConnectionPool.from_url(url, **options)
+        known: dict[str, Any] = dict(parse_url(address.url))
+        kept = {name: value for name, value in known.items() if name not in {"host", "port", "connection_class"}}
+        limits = {name: value for name, value in options.items() if name.startswith("socket_")}
+        tls = {name: value for name, value in kept.items() if name.startswith("ssl_")}
+        asks = {"username": address.sentinel_username or None, "password": address.sentinel_password or None}
+        sentinel = Sentinel(address.hosts, sentinel_kwargs={**limits, **tls, **asks, "ssl": address.tls})
+        return SentinelConnectionPool(address.master, sentinel, ssl=address.tls, **{**options, **kept})
 
 
 class RefusingRedisCache(RedisCache):

@@ -28,15 +28,22 @@ async def known_blocks(lines: Sequence[tuple[tuple[int, int], int]]) -> list[int
 
 async def forget_sales() -> int:
     """Deletes everything about sales and campaigns. Returns how many keys. Raises GateDown; then call it again."""
-    redis, cursor, count = gate().redis, 0, 0
-    await redis.unlink(DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED, NOTIFICATIONS)
-    while True:
-        cursor, keys = await redis.scan(cursor, match="fs:{*", count=AT_ONCE)
-        found = [key for key in keys if OF_CAMPAIGNS.match(key)]
-        if found:
-            count += await redis.unlink(*found)
-        if not cursor:
-            return count
+    count = 0
+    await _unlink([DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED, NOTIFICATIONS])
+    for server in await gate().servers():
+        cursor = -1
+        while cursor:
+            cursor, keys = await server.redis.scan(max(cursor, 0), match="fs:{*", count=AT_ONCE)
+            count += await _unlink([key for key in keys if OF_CAMPAIGNS.match(key)])
+    return count
+
+
+async def _unlink(keys: Sequence[str | bytes]) -> int:
+    """Deletes keys one by one, because one command may not name keys of several nodes."""
+    pipe = gate().redis.pipeline(transaction=False)
+    for key in keys:
+        pipe.unlink(key)
+    return sum(await pipe.execute())
 
 
 async def lead_to(url: str) -> None:
@@ -47,9 +54,10 @@ async def lead_to(url: str) -> None:
 
 async def count_keys() -> int:
     """How many keys the database of this Redis has. Raises GateDown."""
-    return int(await gate().redis.dbsize())
+    return sum([int(await server.redis.dbsize()) for server in await gate().servers()])
 
 
 async def empty() -> None:
     """Deletes all keys of the database of this Redis. Raises GateDown."""
-    await gate().redis.flushdb()
+    for server in await gate().servers():
+        await server.redis.flushdb()

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 
 from flashsale.gate import due_sales
-from flashsale.gate.client import GateCache, GateDown, Script, gate
+from flashsale.gate.client import GateCache, GateDown, Script, every_gate, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys, entered_field
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
@@ -97,6 +97,12 @@ def _unseal(code: str, text: bytes | None) -> SaleCard | None:
 def lost_cards() -> set[str]:
     """The sale codes for which this event loop has found no card of ours in Redis when it looked last."""
     return {code for code, cached in CARDS.entries().items() if cached.lost}
+
+
+def cards_in_use() -> list[SaleCard]:
+    """The cards that this process has read, in all its event loops."""
+    kept = [cached.card for each in every_gate() for cached in list(each.caches[CARDS].values())]
+    return [card for card in kept if card is not None]
 
 
 def is_known(code: str) -> bool:

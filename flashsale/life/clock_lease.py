@@ -23,7 +23,8 @@ The ticks renew the lease once a second, first in PostgreSQL and then in Redis. 
 * The wall clock jumps back: the line's clock stands at `since` until the next renewal, which starts a new lease.
 * A pause ends the lease in PostgreSQL (`Sale.stop_clock`), and a renewal never extends a lease that has ended.
 * The memory of Redis goes back in time: PostgreSQL keeps the sale's mark with the lease, and Redis then has a smaller
-  one. Redis refuses the lease and all other work, and the next tick rebuilds the sale.
+  one. Redis refuses the lease and all other work, and the next tick rebuilds the sale. Every process compares the
+  mark once a second (compare_marks.py).
 * A sale is over and has no held units: the lease ends, because nothing depends on this clock any more. When a hold
   comes back (an order whose money came late), the clock goes on.
 * A process dies after its commit and before its message to Redis: Redis has the older lease, so its clock stops no
@@ -40,6 +41,7 @@ from django.db.models.functions import Greatest
 from flashsale.books.events import record
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import scripts
+from flashsale.gate.load import first_mark
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import sale_control
@@ -94,7 +96,7 @@ def _renew_in_books(sale: int, wall_ms: int, mark: int, asked_at: float) -> tupl
     if not running.update(**{name: Greatest(name, value) for name, value in longest.items()}):
         _restart_clock(sale, wall_ms, asked_at)
     row = Sale.objects.select_related("clock").get(pk=sale)
-    return row.revision, row.lease, row.mark
+    return row.revision, row.lease, max(row.mark, first_mark(row.epoch))
 
 
 def _wall_now(wall_ms: int, asked_at: float) -> int:

@@ -8,6 +8,7 @@ has changed:
 
     what                                            how often                       where in PostgreSQL
     counts: entered, called, lapsed                 once a second                   Allocation
+    the sale's mark (gate/lua/prelude.lua)          once a second                   Clock
     bitmaps: who is out of the line, who was seen   as 32 KiB a second allow        CrowdBackup
     (1 bit for each index); how many new places
     each channel with a maximum has taken
@@ -35,7 +36,7 @@ from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Crowd, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.models import Allocation, CrowdBackup
+from flashsale.models import Allocation, Clock, CrowdBackup
 from flashsale.rules.outcomes import Outcome
 
 BACKUP_S = 1.0
@@ -77,22 +78,34 @@ async def back_up_crowd(*, card: SaleCard, line: LineCard, figures: Survey) -> b
         crowd, crowd_at = answer, now
     changed = crowd != last.crowd or counts != last.counts
     if changed:
-        await run_in_db_thread(write_crowd_backup, card, line.id, counts, crowd if crowd != last.crowd else None)
+        await run_in_db_thread(
+            write_crowd_backup, card, line.id, counts, crowd if crowd != last.crowd else None, mark=figures.mark
+        )
     written[card.commitment, line.line_id] = _Written(now, counts, crowd_at, crowd)
     return changed or not is_read
 
 
 @transaction.atomic
-def write_crowd_backup(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd | None) -> None:
-    """Writes the counts of a line, which never shrink, and its bitmaps (None: unchanged).
+def write_crowd_backup(
+    card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd | None, *, mark: int
+) -> None:
+    """Writes the counts of a line and the sale's mark, which never shrink, and the line's bitmaps (None: unchanged).
 
     Does nothing when the epoch has changed, because a rebuild has loaded Redis since and Redis knows better now.
     """
     if lock_sale(card.sale)[0] == card.epoch:
         most: dict[str, Any] = {name: Greatest(name, count) for name, count in counts.items()}
         Allocation.objects.filter(pk=allocation).update(**most)
+        keep_mark(card.sale, mark)
         if crowd:
             store_crowd(allocation, crowd)
+
+
+def keep_mark(sale: int, mark: int) -> None:
+    """Notes that Redis has shown this mark of the sale. While its clock runs, clock_lease.py does it, too."""
+    if not Clock.objects.filter(sale=sale).update(mark=Greatest("mark", mark)):
+        # Before the opening. The clock has not started.
+        Clock.objects.get_or_create(sale_id=sale, defaults={"runs_from_ms": 0, "runs_until_ms": 0, "mark": mark})
 
 
 def store_crowd(allocation: int, crowd: Crowd) -> None:

@@ -82,7 +82,8 @@ async def draw(*, card: SaleCard) -> bool:
         if isinstance(crowd, Outcome):
             return False
         crowds[line.line_id] = crowd
-    drawn = await run_in_db_thread(write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms()), signature)
+    wall = moment(await wall_ms(scripts.keys_of(card).state))
+    drawn = await run_in_db_thread(write_cohorts, card.sale, cohorts, crowds, wall, signature)
     if not drawn:
         return False
     for line in card.lines:
@@ -127,7 +128,7 @@ async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | No
         return None
     tried = TRIED.entries()
     at_ms, now = 1000 * known.time_of(committed.round), time.monotonic()
-    if await wall_ms() < at_ms or now < tried.get(card.commitment, 0.0):
+    if await wall_ms(scripts.keys_of(card).state) < at_ms or now < tried.get(card.commitment, 0.0):
         return None
     tried[card.commitment] = now + ASK_EVERY_S
     return await beacon.signature_of(known, committed.round)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from django.conf import settings
 
 from flashsale.gate import sale_cards, scripts
+from flashsale.gate.client import gate
 from flashsale.gate.messages import Caller
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
@@ -67,7 +68,7 @@ async def enter(
     partner's word on a partner's channel. The word never leads to a place that a code proved. `carried` is the token of
     a place in the earlier line whose order this line carries over. `address` is the client's address; it is empty for a
     partner's request. Refuses FORBIDDEN (the channel does not serve this line, or the line is direct), UNPROVEN,
-    BAD_TOKEN, FOREIGN_TOKEN, and the words of enter.lua.
+    BAD_TOKEN, FOREIGN_TOKEN, NOT_READY (compare_marks.py), and the words of enter.lua.
     """
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
@@ -76,6 +77,8 @@ async def enter(
         raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in axes)}.")
     if line.mode == AllocationMode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
+    if gate().in_doubt():
+        raise Refused(Outcome.NOT_READY)
     number = await old_number(card, line, digests, carried) if carried else 0
     caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER_BUCKET)
     answer = await scripts.enter(card, line, channel, [digests[axis] for axis in axes], carried=number, caller=caller)

@@ -1,11 +1,14 @@
 """Index blocks: PostgreSQL commits indexes ahead of their use, so that a Redis without memory never gives one twice.
 
 After a loss, a rebuild lets Redis go on behind the last committed block (`Allocation.block`), whatever it has given of
-it.
+it. A process that still uses a Redis that was replaced commits no block: two servers would give the same indexes.
 """
 
 from functools import partial
 
+from django.db import transaction
+
+from flashsale.books.reservations import lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
@@ -32,7 +35,7 @@ async def extend_block(*, card: SaleCard, line: LineCard, figures: Survey) -> No
     ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered // 2))
     most = card.most_indexes(line)
     if figures.block - figures.entered < ahead // 2 and figures.block < most and not line.carries:
-        block = await run_in_db_thread(write_block, line.id, min(most, figures.entered + ahead))
+        block = await run_in_db_thread(write_block, card, line.id, min(most, figures.entered + ahead))
         await scripts.extend_block(card, line, block=block)
 
 
@@ -51,7 +54,13 @@ async def _extend_from_survey(card: SaleCard, line: LineCard) -> None:
         await extend_block(card=card, line=line, figures=figures)
 
 
-def write_block(allocation: int, block: int) -> int:
-    """Commits that indexes up to `block` may be given. Returns the last index that may be given; it never shrinks."""
+@transaction.atomic
+def write_block(card: SaleCard, allocation: int, block: int) -> int:
+    """Commits that indexes up to `block` may be given. Returns the last index that may be given; it never shrinks.
+
+    Returns 0 when the epoch has changed: another Redis has been filled since, and gives the next indexes.
+    """
+    if lock_sale(card.sale)[0] != card.epoch:
+        return 0
     Allocation.objects.filter(pk=allocation, block__lt=block).update(block=block)
     return Allocation.objects.values_list("block", flat=True).get(pk=allocation)

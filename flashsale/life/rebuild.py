@@ -39,7 +39,7 @@ from django.utils import timezone
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, due_sales, inspect, load, sale_cards
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateDown, gate
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import KEPT_AFTER_END
 from flashsale.gate.shared_read import SharedReads
@@ -66,6 +66,7 @@ def rebuild(*, sale: int, wait: bool = True) -> SaleCard:
     raise the epoch twice, and that looks like a second loss: at publication, Redis would then give indexes only behind
     the first block.
     """
+    bridge.run(_confirm())
     campaign = Sale.objects.values_list("campaign_id", flat=True).get(pk=sale)
     with advisory_lock(REBUILD_LOCK, campaign, wait=wait) as is_mine:
         raised = _raise_epochs(campaign) if is_mine else {}
@@ -74,6 +75,10 @@ def rebuild(*, sale: int, wait: bool = True) -> SaleCard:
     if raised:
         log.info("rebuilt %s", ", ".join(f"{code} in epoch {epoch}" for code, epoch in raised.items()))
     return card_of(Sale.objects.select_related("campaign").get(pk=sale))
+
+
+async def _confirm() -> None:
+    await gate().confirm()
 
 
 @transaction.atomic
@@ -154,20 +159,24 @@ async def rebuild_missing_sales() -> None:
     """
     run_id = await gate().run_id()
     live = await run_in_db_thread(live_sales)
-    known = await inspect.known_sales(list(live.values()))
+    known = await inspect.asked_sales(list(live.values()))
     listed = set(await sale_cards.sale_codes())
     missing: dict[int, int] = {}
+    unlisted = set()
     for (code, (campaign, sale)), is_known in zip(live.items(), known, strict=True):
-        if not is_known or code not in listed:
+        if is_known is False:
             missing.setdefault(campaign, sale)
-    if not missing:
+        elif is_known is True and code not in listed:
+            # In a cluster, the directory may be on a node that was lost, and the sale on another one.
+            unlisted.add(code)
+    if not missing and not unlisted and all(answer is True for answer in known):
         await due_sales.note_loaded(run_id)
-    for code in sale_cards.lost_cards() & live.keys():
+    for code in unlisted | sale_cards.lost_cards() & live.keys():
         await sale_control.restore_card(sale=live[code][1])
     for campaign, sale in missing.items():
         try:
             await _rebuild_in_thread(campaign, sale, wait=False)
-        except Error as error:
+        except (Error, GateDown) as error:
             # The other campaigns must not wait for this one.
             log.warning("campaign %s could not be rebuilt, and is tried again: %s", campaign, error)
 
@@ -178,4 +187,6 @@ async def rebuild_campaign(*, card: SaleCard) -> None:
 
 
 async def _rebuild_in_thread(campaign: int, sale: int, *, wait: bool) -> None:
+    # Another server may be the master by now. A rebuild of the old one would take the sale from the new one.
+    await gate().confirm()
     await REBUILDS.get(campaign, lambda: run_in_rebuild_thread(rebuild, sale=sale, wait=wait))

@@ -24,6 +24,7 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import alarms, expire, failed_tries, inbox, key_use, samples, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
+from flashsale.life.compare_marks import MARKS_S, compare_marks
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.draw import draw, waited_too_long
@@ -243,6 +244,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (FIND_MISSING_S, rebuild_after_loss),
             (MEND_LOOK_S, mend_if_due),
             (LOOK_S, expire_in_books),
+            (MARKS_S, compare_marks),
             (TICK_S, inbox.read_hinted),
             (alarms.LOOK_S, alarms.watch),
             (alarms.LOOK_S, alarms.tell),

@@ -125,8 +125,11 @@ def _codes() -> Check:
     )
 
 
-def _redis() -> Check:
-    expected, fix = f"an answer from {_without_password(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
+def redis_gate() -> Check:
+    expected, fix = (
+        f"an answer from {_without_password(settings.REDIS_URL)}",
+        "make run   (or set REDIS_URL); a Redis that does not start with its files: python manage.py gate_file",
+    )
     try:
         run_id = bridge.run(_run_id())
     except GateDown as error:
@@ -136,7 +139,7 @@ def _redis() -> Check:
 
 def _redis_tls() -> str:
     """Says whether the connection to Redis uses TLS, and whether it checks the certificate."""
-    if not settings.REDIS_URL.startswith("rediss:"):
+    if not settings.REDIS_URL.startswith(("rediss:", "rediss+")):
         return "no TLS"
     options = dict(parse_qsl(urlsplit(settings.REDIS_URL).query))
     checked = options.get("ssl_cert_reqs", "required") == "required"
@@ -153,7 +156,7 @@ def _without_password(url: str) -> str:
     return f"{head.partition('://')[0]}://…@{tail}" if head else url
 
 
-def _database() -> Check:
+def database() -> Check:
     expected, fix = "all migrations applied", "python manage.py migrate"
     try:
         executor = MigrationExecutor(connection)
@@ -333,7 +336,7 @@ def _secrets() -> Check:
     return Check("secrets", not mode & 0o077, f"mode {mode:04o}", "mode 0600", f"chmod 600 {path}")
 
 
-def _draw_secrets() -> Check:
+def draw_secrets() -> Check:
     """Whether this machine's key decrypts the secrets of the sales that are published and not drawn yet."""
     unreadable, count = [], 0
     expected = "FLASHSALE_CONTACT_KEY decrypts the secret of each sale that is not drawn"
@@ -370,14 +373,15 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     _mode,
     _codes,
     _sqlite,
-    _database,
-    _draw_secrets,
+    database,
+    draw_secrets,
     _payment_names,
     _database_role,
     pooler.pooler,
-    _redis,
+    redis_gate,
     _clocks,
     redis.redis_servers,
+    redis.redis_rights,
     web.proxies,
     web.tls,
     web.static_files,

@@ -115,7 +115,7 @@ async def extend(card: SaleCard, line: LineCard, people: int) -> None:
     figures = await survey(card, line)
     if figures.block < figures.entered + people:
         block = await run_in_db_thread(
-            index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people)
+            index_blocks.write_block, card, line.id, min(card.max_entries, figures.entered + people)
         )
         await scripts.extend_block(card, line, block=block)
 

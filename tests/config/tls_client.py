@@ -60,8 +60,8 @@ def main() -> None:
         "limits": _tried(_limits),
         "broker": _tried(_broker),
         "books": _tried(_books),
-        "doctor of Redis": _tried(lambda: doctor_checks._redis().found),
-        "doctor of PostgreSQL": _tried(lambda: doctor_checks._database().found),
+        "doctor of Redis": _tried(lambda: doctor_checks.redis_gate().found),
+        "doctor of PostgreSQL": _tried(lambda: doctor_checks.database().found),
     }
     sys.stdout.write(json.dumps(results) + "\n")
 

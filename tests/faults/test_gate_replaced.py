@@ -17,42 +17,26 @@ from pytest_django import Settings
 from flashsale.books import reservations, writer_threads
 from flashsale.gate import bridge, inspect, load, scripts
 from flashsale.life import cancel, clock_lease, rebuild, roll_over, sale_control, tick
-from flashsale.models import Reservation, Sale
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.models import Sale
+from flashsale.rules.outcomes import Outcome
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
-from tests.faults.steps import broken, buy, called, close_gate, dying, in_gate, recover, refused_by_the_gate, wipe
+from tests.faults.steps import (
+    NAMES,
+    broken,
+    buy,
+    called,
+    check,
+    close_gate,
+    dying,
+    halfway,
+    recover,
+    refused_by_the_gate,
+    wipe,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
-NAMES = ("ani", "budi", "cici", "dodi", "edi", "fitri")
-
-
-def halfway(sale: Sale, people: list[Shopper]) -> dict[str, Any]:
-    """The second half of a sale, which an older copy of Redis does not have: a hold, an order, a late entry."""
-    order = sorted(people, key=lambda person: person.number())
-    late = Shopper(sale, "late")
-    late.enter()
-    tend(sale)
-    return {"held": order[1].reserve(), "bought": buy(order[2]), "late": late, "order": order}
-
-
-def check(sale: Sale, people: list[Shopper], numbers: list[int], then: dict[str, Any]) -> None:
-    """All that was acknowledged after the copy was made is there. Order, stock and limit are as before."""
-    assert [person.number() for person in people] == numbers
-    order = then["order"]
-    again = order[1].reserve()
-    assert (again.id, again.replayed) == (then["held"].id, True)
-    assert Reservation.objects.get(pk=then["bought"].pk).state == "confirmed"
-    with pytest.raises(Refused) as refused:
-        order[2].reserve(key="another")
-    assert refused.value.outcome is Outcome.PLACE_SPENT
-    assert then["late"].look().index == then["late"].entry.index
-    newcomer = Shopper(sale, "newcomer")
-    assert newcomer.enter().index > then["late"].entry.index
-    assert order[3].reserve().replayed is False
-    assert in_gate(sale) == {"offered": 2, "held": 3, "sold": 1, "used": [1] * 8}
-    assert broken(sale) == []
 
 
 def test_an_older_copy_of_the_append_only_file_brings_nothing_back_that_the_books_know_better(

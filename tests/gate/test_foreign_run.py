@@ -59,6 +59,7 @@ def test_every_script_is_called_here() -> None:
     assert set(ACTS) == {path.stem for path in SCRIPTS} - {
         "take_due",
         "look_again",
+        "count_less",
         "count_at_least",
         "provider_pace",
         "background_pace",

@@ -244,6 +244,7 @@ def test_six_processes_that_commit_at_once_write_one_tree() -> None:
     move_opening(sale)
     card = card_of(sale)
     cohorts = bridge.run(scripts.freeze(card))
+    assert isinstance(cohorts, dict)
     start, found = threading.Barrier(6), []
 
     def commit() -> None:

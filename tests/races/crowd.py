@@ -42,7 +42,8 @@ def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
 
     async def serve() -> list[Any]:
         # A busy machine may need longer than the time limit to open dozens of connections.
-        gate().pool.max_connections = 4
+        for server in await gate().servers():
+            server.pool.max_connections = 4
         try:
             return await asyncio.gather(*(make() for make in makers), return_exceptions=True)
         finally:

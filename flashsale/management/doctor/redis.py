@@ -1,5 +1,6 @@
 """Redis: does it keep what it is told, and is there room."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,12 +9,16 @@ from django.conf import settings
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
-from flashsale.gate.server_facts import server_facts
+from flashsale.gate.rights import missing_rights
+from flashsale.gate.server_facts import masters_facts
 from flashsale.management.doctor.check import Check, in_production
 
 # A sale that opens fills Redis within seconds, so there must be room before it.
 USED_MAX = 0.6
 CONNECTIONS_USED_MAX = 0.8
+# Problems of rights that are shown.
+SHOWN = 4
+SEVERAL = re.compile(r"rediss?\+(sentinel|cluster)://")
 EXPECTED = (
     f"noeviction; an append-only file that is written; a master; at most {USED_MAX:.0%} of maxmemory used; connections"
 )
@@ -26,12 +31,26 @@ def redis_servers() -> list[Check]:
         ("REDIS_URL", settings.REDIS_URL), ("LIMITS_URL", settings.LIMITS_URL), ("BROKER_URL", settings.BROKER_URL),
     ):  # fmt: skip
         # Databases of one server count once. Celery's name for a socket is not one of the Redis client.
-        if url.startswith(("redis://", "rediss://", "unix://")):
+        if url.startswith(("redis://", "rediss://", "unix://")) or SEVERAL.match(url):
             urls.setdefault(_server_of(url), [url]).append(name)
     return [_server(url, names) for url, *names in urls.values()]
 
 
+def redis_rights() -> Check:
+    """Whether the user of REDIS_URL may run every command of the gate (ACL)."""
+    name, expected = "Redis rights", "every command of the gate on keys that begin with fs: or {fs:"
+    try:
+        missing = bridge.run(missing_rights(settings.REDIS_URL))
+    except GateDown as error:
+        return Check(name, False, f"no answer: {error}", expected, "see the check of Redis (gate)")
+    found = "\n".join(missing[:SHOWN]) + (f"\nand {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
+    fix = "ACL SETUSER as docs/operate.md says (Users of Redis), on every server of Redis"
+    return Check(name, not missing, found or "all", expected, fix)
+
+
 def _server_of(url: str) -> str:
+    if several := SEVERAL.match(url):
+        return f"{several[1]} {url.rpartition('@')[2]}"
     parts = urlsplit(url)
     return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
 
@@ -39,12 +58,28 @@ def _server_of(url: str) -> str:
 def _server(url: str, names: list[str]) -> Check:
     name = f"Redis: {', '.join(names)}"
     try:
-        facts = bridge.run(server_facts(url))
+        servers = bridge.run(masters_facts(url))
     except GateDown as error:
         return Check(name, False, f"no answer: {error}", EXPECTED, f"start Redis, or set {names[0]}")
-    problems = dict(_problems(facts, names))
-    found = "\n".join([_memory(facts), *problems])
+    problems: dict[str, str] = {}
+    lines: list[str] = []
+    several = SEVERAL.match(url)
+    for where, facts in servers.items():
+        at = f"{where}: " if where else ""
+        here = dict(_problems(facts, names)) | (dict(_alone(facts, several[1])) if several else {})
+        lines += [f"{at}{line}" for line in (_memory(facts), *here)]
+        problems |= here
+    found = "\n".join(lines)
     return in_production(Check(name, not problems, found, EXPECTED, "\n".join(dict.fromkeys(problems.values()))))
+
+
+def _alone(facts: Mapping[str, Any], kind: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a master that another server is to replace."""
+    if not facts.get("connected_slaves"):
+        yield "no replica follows it", "start a replica, or look at its log"
+    if kind == "sentinel" and not int(facts.get("min_slaves_good_slaves", 0)):
+        fix = "redis-cli CONFIG SET min-replicas-to-write 1 (and min-replicas-max-lag 5) on master and replica"
+        yield "min-replicas-to-write is 0: a master that is cut off goes on for a while", fix
 
 
 def _memory(facts: Mapping[str, Any]) -> str:

@@ -1,0 +1,117 @@
+"""Faults of a Redis with Sentinel, and of a Redis Cluster. No process of the product restarts."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from simulation.redis_server import RedisServer
+from simulation.redis_topology import Cluster, Replicated, ask, fact, wait_for
+from simulation.scale.rounds import Fault
+
+SENTINEL, CLUSTER = "Redis with Sentinel", "Redis Cluster"
+# For how long a replica hears nothing of its master before it takes its place, in seconds.
+STALE_S = 3.0
+
+
+@contextmanager
+def _frozen(server: RedisServer) -> Iterator[None]:
+    """The server stands still, and its connections stay open, as on a machine that hangs."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def sentinel_faults(servers: Replicated) -> Sequence[Fault]:
+    """The faults of a master with Sentinel. After each one there are a master and a replica that follows again."""
+
+    def pair() -> tuple[RedisServer, RedisServer]:
+        master = servers.master()
+        by_port = {server.port: server for server in servers.servers}
+        return by_port[master], next(server for port, server in by_port.items() if port != master)
+
+    def promoted(new: RedisServer) -> None:
+        wait_for("the replica is master", lambda: all(servers.master(n) == new.port for n in range(3)))
+
+    def follows(server: RedisServer) -> None:
+        wait_for("it follows", lambda: fact(server.port, "master_link_status") == "up")
+
+    def failed_over_and_back() -> None:
+        servers.fail_over()
+        servers.fail_over()
+
+    def killed() -> None:
+        old, new = pair()
+        old.kill()
+        promoted(new)
+        old.start()
+        follows(old)
+
+    def stale() -> None:
+        old, new = pair()
+        with _frozen(new):
+            time.sleep(STALE_S)
+            old.kill()
+        promoted(new)
+        old.start()
+        follows(old)
+
+    def woke_up() -> None:
+        old, new = pair()
+        with _frozen(old):
+            promoted(new)
+        follows(old)
+
+    return [
+        Fault(SENTINEL, "failed over and back", failed_over_and_back),
+        Fault(SENTINEL, "master killed, replica promoted", killed),
+        Fault(SENTINEL, "master killed, stale replica promoted", stale),
+        Fault(SENTINEL, "master frozen, replica promoted, old master wakes", woke_up),
+    ]
+
+
+def cluster_faults(cluster: Cluster) -> Sequence[Fault]:
+    """The faults of the node that has the last campaign. After each one every master has a replica again."""
+
+    def busy() -> RedisServer:
+        """The node of the campaign that was published last."""
+        found = ask(cluster.master_of("fs:sales"), "HVALS", "fs:sales")
+        campaign = max(int(where.partition(b":")[0]) for where in found)
+        return cluster.servers[cluster.master_of(f"fs:{{{campaign}}}:unpaid")]
+
+    def promoted(replica: int) -> None:
+        wait_for("the replica is master", lambda: fact(replica, "role") == "master")
+
+    def whole() -> None:
+        wait_for("every master has a replica", lambda: all(map(cluster.is_whole, cluster.ports)))
+
+    def killed() -> None:
+        old = busy()
+        replica = cluster.replica_of(old.port)
+        old.kill()
+        promoted(replica)
+        old.start()
+        whole()
+
+    def woke_up() -> None:
+        old = busy()
+        replica = cluster.replica_of(old.port)
+        with _frozen(old):
+            promoted(replica)
+        whole()
+
+    def restarted() -> None:
+        for server in cluster.servers.values():
+            server.kill()
+        for server in cluster.servers.values():
+            server.start()
+        whole()
+
+    return [
+        Fault(CLUSTER, "the sale's node killed, replica promoted", killed),
+        Fault(CLUSTER, "the sale's node frozen, replica promoted, old node wakes", woke_up),
+        Fault(CLUSTER, "all nodes killed and started again", restarted),
+    ]
