@@ -43,16 +43,7 @@ const draw = (() => {
     return hex(await sha256(utf8("flashsale/seed/v" + (root ? 2 : 1)), ...parts));
   }
 
-  async function check(transcript, line, index, promised) {
-    const drawn = transcript.lines[line];
-    const fits =
-      drawn &&
-      (await commitment(transcript.secret)) === promised &&
-      (await seed(transcript.secret, line, drawn.cohort, (transcript.beacon || {}).randomness || "", drawn.root)) === drawn.seed;
-    return fits ? number(index, drawn.cohort, drawn.seed) : 0;
-  }
-
-  return { number, commitment, seed, check };
+  return { number, commitment, seed, sha256, bytes, hex };
 })();
 
 /* Numbers and estimates. */
@@ -98,11 +89,12 @@ const page = ({ language, currency }) => {
 /* The steps. Local storage has no personal data. */
 (() => {
   const byId = (id) => document.getElementById(id);
+  if (!byId("script-data")) return;
   const queryAll = (selector) => document.querySelectorAll(selector);
   const data = JSON.parse(byId("script-data").textContent);
   const { texts } = data;
   const { count, money, duration, wait, chance, nextPoll } = page(data);
-  const { number: numberOf, check } = draw;
+  const { number: numberOf } = draw;
   if (data.work) solve;
   const MINUTE = 60000;
 
@@ -210,6 +202,7 @@ const page = ({ language, currency }) => {
     if (fresh.now > doc.now) receivedAt = performance.now();
     else fresh.now = doc.now;
     doc = fresh;
+    if (doc.draw && !doc.seed) store({ root: doc.draw.root, line: data.line });
     calls.push([doc.now, doc.called]);
     while (doc.now - calls[0][0] > MINUTE) calls.shift();
   }
@@ -452,12 +445,10 @@ const page = ({ language, currency }) => {
   });
 
   on("check", async () => {
-    const transcript = await ask(data.transcript);
-    const { index, number } = place || { index: 1 };
-    const found = await check(transcript, data.line, index, stored.commitment || doc.commitment);
-    const fits = found && (!number || found === number);
-    byId("checked").className = fits ? "good" : "bad";
-    byId("checked").textContent = (fits ? (place ? texts.true : texts.fits) : texts.false).replace("{n}", count(found));
+    await new Promise((onload, onerror) => {
+      document.head.append(Object.assign(document.createElement("script"), { src: data.check, onload, onerror }));
+    });
+    await drawChecks.onWaitingPage(ask, data, doc, place, stored, count);
   });
 
   addEventListener("pageshow", pollNow);

@@ -53,9 +53,12 @@ def mark(row: Reservation) -> str:
     return f"{row.state} {payment.number} {payment.payment_state} {bool(payment.instructions)}"
 
 
-def qr_svg(text: str) -> SafeString:
-    """A QR code as SVG, dark on white also on a dark page, because many cameras read no other."""
-    code = segno.make_qr(text, error="m")
+def qr_svg(text: str, *, error: str = "m") -> SafeString:
+    """A QR code as SVG, dark on white also on a dark page, because many cameras read no other.
+
+    `error` is the least level of error correction: "l" for a long text, so that the code has fewer dots.
+    """
+    code = segno.make_qr(text, error=error)
     # segno writes numbers and fixed attributes only; the text is inside the code.
     return mark_safe(code.svg_inline(border=4, dark="#000", light="#fff", omitsize=True, svgclass="qr"))  # noqa: S308
 

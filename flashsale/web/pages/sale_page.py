@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
@@ -28,6 +29,7 @@ from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
 from flashsale.providers import payments
 from flashsale.rules.calling import people_ahead
+from flashsale.rules.lottery import QUICKNET_CHAIN
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.shopper_message import in_language
@@ -101,6 +103,15 @@ def sale(request: HttpRequest, code: str) -> HttpResponse:
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
     """The receipt of this browser's place, as a download that works without JavaScript."""
     try:
+        _, _, signed = own_receipt(request, code)
+    except GateDown:
+        return busy_page(request)
+    return JsonResponse(signed, headers={"Content-Disposition": f'attachment; filename="{code}-receipt.json"'})
+
+
+def own_receipt(request: HttpRequest, code: str) -> tuple[SaleCard, LineCard, dict[str, Any]]:
+    """The sale, the line and the signed receipt of this browser's place. Raises Http404 without one, and GateDown."""
+    try:
         card = bridge.run(places.sale_card(code=code))
         line = own_line(request, card=card)
         if line is None:
@@ -109,10 +120,15 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
         inclusion = bridge.run(entries.inclusion_of(card=card, line=line, index=place.index))
     except Refused as refused:
         raise Http404 from refused
-    except GateDown:
-        return busy_page(request)
-    headers = {"Content-Disposition": f'attachment; filename="{code}-receipt.json"'}
-    return JsonResponse(receipts.receipt(card=card, line=line, place=place, inclusion=inclusion), headers=headers)
+    return card, line, receipts.receipt(card=card, line=line, place=place, inclusion=inclusion)
+
+
+def other_chain() -> dict[str, Any] | None:
+    """The chain of drand that the scripts of the pages check against. None: quicknet, which they know."""
+    chain = settings.FLASHSALE_BEACON_CHAIN
+    if chain == QUICKNET_CHAIN:
+        return None
+    return {"hash": chain.hash, "genesis_s": chain.genesis_s, "period_s": chain.period_s}
 
 
 def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
@@ -238,6 +254,8 @@ def _script_data(
         "hot": f"/v1/sales/{card.code}/lines/{line.code}/",
         "here": reverse("sale", args=[card.code]),
         "transcript": f"/v1/sales/{card.code}/transcript",
+        "check": static("flashsale/check.js"),
+        "chain": other_chain(),
         "axes": [axis.value for axis in card.hard_at_enter],
         "lobby_at": card.lobby_at,
         "proven": _is_proven(request, card),
