@@ -18,6 +18,7 @@ from simulation.bench import review as bench
 from simulation.review_crowd import simulate_sale
 from tests.admin.forms import submit
 from tests.admin.orders import cases
+from tests.factories import rewrite
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 ADD = "/admin/flashsale/publishedruleset/add/"
@@ -95,7 +96,7 @@ def test_a_set_is_edited_compared_tried_and_used_and_the_first_generation_can_be
         ["linked orders are for one model, more often than the orders of this sale", "30", "5"],
     ]
     now, hour = timezone.now(), timedelta(hours=1)
-    Sale.objects.filter(pk=over.pk).update(lobby_at=now - 3 * hour, opens_at=now - 2 * hour, closes_at=now - hour)
+    rewrite(Sale.objects.filter(pk=over.pk), lobby_at=now - 3 * hour, opens_at=now - 2 * hour, closes_at=now - hour)
     submit(bob, reverse("admin:flashsale_publishedruleset_try") + f"?id={made.pk}", sale=over.pk)
     run = ReviewRun.objects.get(dry=True)
     assert review.execute(run=run.pk) == 0

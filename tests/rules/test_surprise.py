@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,8 +16,12 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, Fact, parse_any_rule_set
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, InvalidRuleSet, Mark
-from flashsale.rules.review.suspicion import Finding, Order, score_orders, suspicious
+from flashsale.rules.review.suspicion import Finding, Order
+from flashsale.rules.review.suspicion import score_orders as score_by
+from flashsale.rules.review.suspicion import suspicious as suspicious_by
 
+score_orders = partial(score_by, rule_set=DEFAULT_FACT_RULES)
+suspicious = partial(suspicious_by, rule_set=DEFAULT_FACT_RULES)
 FIRST = ("Budi Siti Agus Dewi Andi Rina Joko Putri Hendra Wulan Yusuf Ayu Bambang Eko Fitri Dedi Lestari Rudi").split()  # noqa: SIM905 - a list of words
 LAST = ("Santoso Wijaya Saputra Hidayat Pratama Kusuma Nugroho Siregar Nasution Lubis Gunawan Permana").split()  # noqa: SIM905 - a list of words
 STREETS = ("Melati Mawar Kenanga Anggrek Cempaka Dahlia Teratai Kamboja Sudirman Kartini Veteran Pemuda").split()  # noqa: SIM905 - a list of words
@@ -173,7 +178,7 @@ def test_a_few_points_come_from_orders_that_people_examine() -> None:
     ring = some(10, network="office", **SCRIPT, **PATTERN)
     friend = order("friend", network="office")
     rules = replace(DEFAULT_FACT_RULES, few_people=11)
-    findings = {one.order_id: one for one in score_orders([*STRANGERS, *ring, friend], rules, limit=LIMIT)}
+    findings = {one.order_id: one for one in score_orders([*STRANGERS, *ring, friend], rule_set=rules, limit=LIMIT)}
     assert findings["r0"].score >= 60
     assert [(one.fact, one.points) for one in findings["friend"].facts] == [(Fact.KNOWN_RING, 15)]
 
