@@ -166,7 +166,7 @@ def test_a_publication_during_an_import_is_an_answer_and_no_error(
     alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale = draft_sale(stock={PHONE: 5})
-    really = import_rows.lock_drafts
+    really = apply_plan.lock_drafts
 
     def publish_first(campaign: Any) -> None:
         schedule.publish(sale=sale)
