@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, alarms, codes, database, mail, planning, production, secrets, staff, telemetry
+from config import accounts, alarms, beacon, codes, database, mail, planning, production, secrets, staff, telemetry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -66,6 +66,10 @@ FLASHSALE_CONTACT_KEY = secrets.parse_key("FLASHSALE_CONTACT_KEY", env.str("FLAS
 FLASHSALE_RECEIPT_KEY = secrets.parse_key("FLASHSALE_RECEIPT_KEY", env.str("FLASHSALE_RECEIPT_KEY"))
 # Earlier public keys, so that the receipts that they signed can still be verified.
 FLASHSALE_RECEIPT_OLD_KEYS = secrets.parse_public_keys(env.str("FLASHSALE_RECEIPT_OLD_KEYS", default=""))
+
+# Public randomness of the draw. The chain is drand's quicknet, except in tests.
+FLASHSALE_BEACON_RELAYS = beacon.relays(_list("FLASHSALE_BEACON_RELAYS", default=beacon.RELAYS))
+FLASHSALE_BEACON_CHAIN = beacon.chain(env.str("FLASHSALE_BEACON_CHAIN", default=""))
 
 # --- Apps and middleware ----------------------------------------------------------------------------------------------
 
@@ -124,13 +128,19 @@ TEMPLATES = [
 
 # --- PostgreSQL (the books) -------------------------------------------------------------------------------------------
 
+# Whether a pooler (PgBouncer) gives each transaction another session of PostgreSQL (docs/operate.md, PgBouncer).
+FLASHSALE_DB_POOLER = database.pooler(env.str("FLASHSALE_DB_POOLER", default=""))
+# Seconds after which PostgreSQL ends a statement, and a session that is idle in a transaction; 0: never.
+FLASHSALE_DB_STATEMENT_S = env.int("FLASHSALE_DB_STATEMENT_S", default=0)
+FLASHSALE_DB_IDLE_S = env.int("FLASHSALE_DB_IDLE_S", default=10)
 DATABASES = {
     "default": database.database_settings(
         env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"),
         pool=env.int("FLASHSALE_DB_POOL", default=8),
-        statement_s=env.int("FLASHSALE_DB_STATEMENT_S", default=0),
-        idle_s=env.int("FLASHSALE_DB_IDLE_S", default=10),
+        statement_s=FLASHSALE_DB_STATEMENT_S,
+        idle_s=FLASHSALE_DB_IDLE_S,
         test_sqlite=env.str("FLASHSALE_TEST_SQLITE", default=None),
+        pooled=FLASHSALE_DB_POOLER,
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

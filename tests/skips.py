@@ -16,6 +16,7 @@ from typing import Any
 COMMANDS = {
     "no Chromium": "sudo apt-get install chromium      (or: export CHROMIUM=/path/to/chromium)",
     "no nginx": "sudo apt-get install nginx-light",
+    "no PgBouncer": "sudo apt-get install pgbouncer",
     "no promtool": "sudo apt-get install prometheus      (only its program promtool is used)",
     "no Java": "sudo apt-get install default-jdk-headless",
     "no Node.js": "sudo apt-get install nodejs      (version 18 or newer)",

@@ -70,6 +70,9 @@ RULES = [
     "poll_ms",
     "max_entries",
     "rules",
+    "draw_version",
+    "beacon",
+    "freeze_s",
 ]
 
 

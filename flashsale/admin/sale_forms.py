@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.inline import LabelledFormSet
 from flashsale.admin.typed_fields import DurationField, MoneyField
 from flashsale.models import Allocation, Campaign, Offer, Sale, Stock
-from flashsale.models.sale import CLAIM_S, HOLD_S, POLL_MS_MAX, UNITS_MAX, possible_time
+from flashsale.models.sale import CLAIM_S, FREEZE_S_MAX, HOLD_S, POLL_MS_MAX, UNITS_MAX, possible_time
 
 UNITS_PREFIX = "units_"
 LINE_FIELDS = ["code", "name", "channels"]
@@ -61,6 +61,13 @@ class SaleForm(forms.ModelForm):
         ),
     )  # fmt: skip
 
+    freeze_s = DurationField(
+        label=gettext_lazy("lines freeze before the opening"), least=0, most=FREEZE_S_MAX, required=False,
+        help_text=gettext_lazy(
+            "Needs version 2 of the draw. Empty: 60 s with public randomness, else 0. Who comes later stands behind."
+        ),
+    )  # fmt: skip
+
     class Meta:
         model = Sale
         fields = (
@@ -80,6 +87,9 @@ class SaleForm(forms.ModelForm):
             "extra_time_share",
             "poll_ms",
             "max_entries",
+            "draw_version",
+            "beacon",
+            "freeze_s",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

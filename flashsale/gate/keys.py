@@ -32,13 +32,16 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:{codes}:spent:<day>          | STRING | money that the codes of a day cost; expires                              |
 | fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
-|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)      |
+|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen; freeze_ms,        |
+|                                 |        | commits: where the sale commits to its entries (prelude.lua)             |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
 |                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |
 |                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
 |                                 |        | left the offer without a claim (rolled over, late money); buyers,        |
-|                                 |        | bought: people who have reserved and their units, where the limit is > 1 |
+|                                 |        | bought: people who have reserved and their units, where the limit is > 1; |
+|                                 |        | root: of the committed entries (hex); round: of the beacon (0: none);    |
+|                                 |        | waits: "1" while the numbers wait for the beacon (root.lua)              |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
 |                                 |        | with the crowd. digest and "w" → place by a partner's word, where a code |
 |                                 |        | proved the digest                                                        |
@@ -235,5 +238,12 @@ class SaleKeys:
         stem = self._key(f"place:{self.sale}:")
         return [f"{stem}{number}" for number in numbers]
 
-    def places(self, digests: Iterable[bytes], buckets: int) -> list[str]:
-        return self.buckets(crc32(digest) % buckets for digest in digests)
+    def places(self, digests: Iterable[bytes], buckets: int, axes: int = 0) -> list[str]:
+        """The bucket of each digest. With `axes`, the digests come in groups of so many, each in the order of the axes.
+
+        The number of the bucket then says the axis: it is the remainder of the number by `axes`.
+        """
+        if not axes:
+            return self.buckets(crc32(digest) % buckets for digest in digests)
+        groups = buckets // axes
+        return self.buckets(crc32(digest) % groups * axes + at % axes for at, digest in enumerate(digests))

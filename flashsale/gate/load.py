@@ -57,7 +57,8 @@ class LineLoad:
 
     `spent`: numbers that were reserved. `listed`: digests (hex) of the allocation's list. `carried`: how many old
     numbers the line carries over, 0 for none. `crowd`: the last copy of the bitmaps, and of the channels' counts.
-    `absent`: the numbers of the indexes that are out in it, where the line is drawn.
+    `absent`: the numbers of the indexes that are out in it, where the line is drawn. `entries`: where the line has
+    committed to its entries, how many they are, their root (hex), and the round of the beacon (0: none).
     """
 
     line_id: int
@@ -75,6 +76,7 @@ class LineLoad:
     lapsed: int = 0
     crowd: Crowd = field(default_factory=Crowd)
     absent: list[int] = field(default_factory=list)
+    entries: tuple[int, str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -214,7 +216,7 @@ async def _open(sales: Sequence[SaleLoad], run_id: str, replication: str) -> Non
             "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at, "opens": card.opens_at,
             "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
             "paused_ms": sale.paused_ms, "runs_from": sale.lease.since, "runs_until": sale.lease.until,
-            "frozen": int(sale.frozen),
+            "frozen": int(sale.frozen), "freeze_ms": card.freeze_ms, "commits": int(card.commits_entries),
         }  # fmt: skip
         pipe.hset(SaleKeys(card.campaign, card.sale).state, mapping=fields)
     await pipe.execute()
@@ -243,6 +245,8 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
     for channel, count in line.crowd.entered.items():
         name = entered_field(channel)
         fields[name] = max(count, int(await redis.hget(key, name) or 0))
+    if line.entries:
+        fields |= dict(zip(("cohort", "root", "round"), line.entries, strict=True))
     if line.cohort is not None:
         fields |= {"cohort": line.cohort, "seed": line.seed}
     if not kept and line.crowd.seen + line.crowd.out:

@@ -54,7 +54,8 @@ class Survey:
     line's clock may run) are in ms, 0 where there is none. `gaps`: indexes that were never given to a person.
     `removed`: how often units left the offer without a claim. `free`: units that may be taken, by SKU. `second_claims`:
     how many of the open claims are in their second window (extra time). `mark`: grows with each survey of the sale,
-    so a smaller one later shows that the gate's memory went back in time.
+    so a smaller one later shows that the gate's memory went back in time. `root` (hex), `round` and `waits`: the
+    committed entries, the round of the beacon (0: none), and whether the numbers wait for it.
     """
 
     wall: int
@@ -80,6 +81,9 @@ class Survey:
     # How many units one person is expected to take.
     expected: float
     free: dict[str, int]
+    root: str = ""
+    round: int = 0
+    waits: bool = False
 
 
 class Caller(NamedTuple):

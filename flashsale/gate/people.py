@@ -38,9 +38,10 @@ class PlaceFacts(NamedTuple):
 async def places_of(card: SaleCard, digests: Collection[bytes]) -> set[FoundPlace]:
     """The places of a sale to which these digests lead. Raises GateDown."""
     found = set()
-    known = list(digests)
+    # The axis of a digest is not known here, so each bucket that it may be in is read.
+    known = [digest for digest in digests for _ in range(max(1, card.bucket_axes))]
     pipe = gate().redis.pipeline(transaction=False)
-    for digest, key in zip(known, keys_of(card).places(known, card.buckets), strict=True):
+    for digest, key in zip(known, keys_of(card).places(known, card.buckets, card.bucket_axes), strict=True):
         pipe.hmget(key, [digest, digest + WORD])
     for pair in await pipe.execute() if known else ():
         found |= {_place(int(packed)) for packed in pair if packed is not None}
@@ -93,10 +94,13 @@ async def forget_place(
     Raises GateDown, also where the gate is not ready for this sale.
     """
     keys, n = keys_of(card), line.line_id
+    fields = [field for field in fields for _ in range(max(1, card.bucket_axes))]
     digests = [field[:DIGEST_BYTES] for field in fields]
     where = [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.extra_time(n)]
     reply = await gate().run_script(
-        FORGET_PLACE, [*where, *keys.places(digests, card.buckets)], [index, number, seed, *fields]
+        FORGET_PLACE,
+        [*where, *keys.places(digests, card.buckets, card.bucket_axes)],
+        [index, number, seed, *fields],
     )
     _done(reply, card)
 

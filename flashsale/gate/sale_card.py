@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from flashsale.rules.identity import Axis
+from flashsale.rules.lottery import VERSION
 from flashsale.rules.rehearsals import PREFIX
 from flashsale.rules.states import AllocationMode
 
@@ -136,6 +137,27 @@ class SaleCard:
     extra_time_share: int = 10
     # Whether it is a test sale: only the test key of its channel touches it, and it sells nothing.
     test: bool = False
+    # Version 2 of the draw commits to the entries.
+    draw_version: int = 1
+    # How long before the opening the lines freeze.
+    freeze_ms: int = 0
+    # The hash of the chain of drand whose round the draw waits for; empty: none.
+    beacon_chain: str = ""
+
+    @property
+    def freezes_at(self) -> int:
+        """When the lines freeze, in ms since 1970."""
+        return self.opens_at - self.freeze_ms
+
+    @property
+    def commits_entries(self) -> bool:
+        """Whether the sale commits to its entries: a hash tree over them is public before any number is."""
+        return self.draw_version != VERSION
+
+    @property
+    def bucket_axes(self) -> int:
+        """How many axes the numbers of the place buckets tell apart; 0: none. Frozen with the version of the draw."""
+        return len(self.hard_at_enter) if self.commits_entries else 0
 
     @property
     def is_sandbox(self) -> bool:
@@ -198,8 +220,10 @@ class SaleCard:
         change them.
         """
         fields = asdict(self)
-        if not self.test:
-            del fields["test"]  # the release before this field must read the cards of live sales
+        # The release before these fields must read the cards of live sales.
+        for name, usual in (("test", False), ("draw_version", VERSION), ("freeze_ms", 0), ("beacon_chain", "")):
+            if fields[name] == usual:
+                del fields[name]
         text = json.dumps(fields, separators=(",", ":")).encode()
         return _code(text) + text
 

@@ -19,6 +19,7 @@ from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBu
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
+ROOT = Script("root")
 EXTRA_TIME, NUMBER_EXTRA_TIME = Script("extra_time"), Script("number_extra_time")
 TRIED_IN_TIME = Script("tried_in_time")
 RESERVE, CONFIRM, DUE = Script("reserve"), Script("confirm"), Script("due")
@@ -87,7 +88,7 @@ async def _enter_batch(
         [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
          keys.unpaid, keys.seen(n), keys.extra_time(n), *_out_bitmaps(card),
          *keys.paces([f"{request.digests[0].hex()}{proof}" for request in requests]),
-         *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
+         *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets, card.bucket_axes)],
         [n, card.most_indexes(line), card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw,
          raw.hex(), int(channel.proves_by_code), entered_field(channel.id), most_of_channel, asks,
          *(request.carried for request in requests if line.carries)],
@@ -155,7 +156,8 @@ async def look(
     reply = await gate().run_script(
         LOOK,
         [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.extra_time(n), keys.seen(n),
-         *keys.paces([f"look:{n}:{index}"]), *_out_bitmaps(card), *keys.places(digests, card.buckets)],
+         *keys.paces([f"look:{n}:{index}"]), *_out_bitmaps(card),
+         *keys.places(digests, card.buckets, card.bucket_axes)],
         [n, index, number, seed, *PLACE_BUCKET, int(by_code), *digests],
     )  # fmt: skip
     word = _word(reply)
@@ -174,7 +176,8 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     figures = {_text(name): value for name, value in zip(reply[2::2], reply[3::2], strict=True)}
-    figures |= {"frozen": figures["frozen"] == 1, "state": _text(figures["state"]), "seed": _text(figures["seed"])}
+    figures |= {name: _text(figures[name]) for name in ("state", "seed", "root")}
+    figures |= {"frozen": figures["frozen"] == 1, "waits": figures["waits"] == 1}
     figures["expected"] = float(figures["expected"])
     figures["cohort"] = int(figures["cohort"]) if figures["cohort"] else None
     gate().see_mark(keys.state, figures["mark"])
@@ -206,7 +209,7 @@ async def number_extra_time(card: SaleCard, line: LineCard, *, numbers: Mapping[
 
 
 async def freeze(card: SaleCard) -> dict[int, int] | Outcome:
-    """Cohort by line id. The first call after the opening time fixes the cohorts."""
+    """Cohort by line id. The first call after the time of the freeze fixes the cohorts."""
     keys = keys_of(card)
     reply = await gate().run_script(FREEZE, [keys.state, *(keys.line(line.line_id) for line in card.lines)], [])
     if _word(reply) is not Outcome.LOOKED:
@@ -218,6 +221,16 @@ async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Out
     """Writes the cohort and the seed (hex) of a line, unless it has a seed."""
     keys = keys_of(card)
     return _word(await gate().run_script(SEED, [keys.state, keys.line(line.line_id)], [cohort, seed]))
+
+
+async def root(card: SaleCard, line: LineCard, *, cohort: int, root: str, round_: int, waits: bool) -> Outcome:
+    """Publishes the root (hex) of a line's entries in Redis, with their count and the round of its beacon (0: none).
+
+    `waits`: the numbers wait for the beacon, and people may leave meanwhile.
+    """
+    keys = keys_of(card)
+    where = [keys.state, keys.line(line.line_id)]
+    return _word(await gate().run_script(ROOT, where, [cohort, root, round_, int(waits)]))
 
 
 async def call(

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+from django.conf import settings
 from django.db import connection
 
 
@@ -16,13 +18,33 @@ def advisory_lock(work: int, row: int, *, wait: bool) -> Iterator[bool]:
     """
     if connection.vendor != "postgresql":
         yield True
-        return
-    lock = "pg_advisory_lock(%s, %s) IS NOT NULL" if wait else "pg_try_advisory_lock(%s, %s)"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {lock}", [work, row])
-        acquired = bool(cursor.fetchone()[0])
-        try:
+    elif settings.FLASHSALE_DB_POOLER:
+        with _lock_of_a_transaction(work, row, wait=wait) as acquired:
             yield acquired
-        finally:
-            if acquired:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [work, row])
+    else:
+        lock = "pg_advisory_lock(%s, %s) IS NOT NULL" if wait else "pg_try_advisory_lock(%s, %s)"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {lock}", [work, row])
+            acquired = bool(cursor.fetchone()[0])
+            try:
+                yield acquired
+            finally:
+                if acquired:
+                    cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [work, row])
+
+
+@contextmanager
+def _lock_of_a_transaction(work: int, row: int, *, wait: bool) -> Iterator[bool]:
+    """The same behind a pooler, where the next statement may run in another session, and would not free the lock.
+
+    A transaction of a connection of its own has the lock. It may be idle for as long as the work takes; the pooler ends
+    it when this process dies. It is no connection of Django's pool, because work that waits for a second one there
+    could wait for ever.
+    """
+    lock = "pg_advisory_xact_lock(%s, %s) IS NOT NULL" if wait else "pg_try_advisory_xact_lock(%s, %s)"
+    with connection.wrap_database_errors, psycopg.connect(**connection.get_connection_params()) as own:
+        own.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        (acquired,) = own.execute(f"SELECT {lock}", [work, row]).fetchone() or (False,)
+        if not acquired:
+            own.rollback()
+        yield acquired

@@ -17,6 +17,8 @@ from flashsale.life.audit_events import unlike_events
 from flashsale.life.audit_prices import ACTIVE, priced_wrongly
 from flashsale.life.audit_scope import Scope, Touched
 from flashsale.life.audit_settlement import unlike_settlements
+from flashsale.life.draw import seed_of
+from flashsale.life.entries import states_in_books
 from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
@@ -330,9 +332,10 @@ def out_of_order(sale: Sale, line: Allocation, *, called: int, among: Q = ANY) -
 
     Looks at the reservations `among` and at all that reserved before they were called.
     """
-    seed = lottery.seed(sale.draw_secret(), line.code, line.cohort or 0)
+    seed = seed_of(sale, line)
     if seed.hex() != line.seed:
         yield f"{line}: the seed does not follow from secret and cohort"
+    states = states_in_books(line) if sale.commits_entries else b""
     # An empty condition is true for all rows, but Django drops it from an "or".
     looked_at = among | Q(number__gt=called) if among else among
     rows = Reservation.objects.filter(looked_at, allocation=line)
@@ -342,6 +345,8 @@ def out_of_order(sale: Sale, line: Allocation, *, called: int, among: Q = ANY) -
             yield f"{line}: index {index} reserved as number {number}"
         if number > called:
             yield f"{line}: number {number} reserved before it was called"
+        if index <= len(states) and states[index - 1] != lottery.LeafState.ENTERED:
+            yield f"{line}: index {index} reserved, and its line has committed that it had not entered"
 
 
 def _called(sale: Sale, line: Allocation) -> int:

@@ -37,6 +37,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from flashsale.books.events import record
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
@@ -44,7 +45,7 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life import sale_control
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Clock, Sale
-from flashsale.models.sale import ms
+from flashsale.models.sale import moment, ms
 from flashsale.rules.clock import CLOCK_LEASE_MS, CLOCK_RENEWAL_MS, ClockLease
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import SaleState
@@ -118,6 +119,7 @@ def _restart_clock(sale: int, wall_ms: int, asked_at: float) -> None:
         )
     elif lease.since < lease.until:
         log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - lease.until)
+    record(sale_control.opened_events(row), moment(wall_ms))
     row.run_clock(wall_ms, for_ms=CLOCK_LEASE_MS)
     row.revision += 1
     row.save(update_fields=["paused_ms", "revision"])

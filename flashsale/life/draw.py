@@ -1,9 +1,9 @@
-"""Draw: at the opening, freezes the cohorts of a sale and writes them to PostgreSQL. From then on places have numbers.
+"""Draw: freezes the cohorts of a sale and writes them to PostgreSQL. From then on places have numbers.
 
 How this works
 --------------
 The number of a place follows from its index, the cohort of its line and the sale's secret (rules/lottery.py). The
-cohort is the number of indexes given before the opening. Two different cohorts would give two different orders, so a
+cohort is the number of indexes given before the freeze. Two different cohorts would give two different orders, so a
 line must keep one cohort, whichever process draws it and whenever a process dies.
 
     1. Redis freezes        all lines at one instant; each later call gets the same cohorts
@@ -19,8 +19,21 @@ line must keep one cohort, whichever process draws it and whenever a process die
 * Redis loses its memory after step 2: the rebuild loads cohort and seed from PostgreSQL. PostgreSQL also knows who was
   out, because step 2 wrote it in the same transaction.
 * Redis loses its memory before step 2: no number has been shown yet. Redis freezes again after the rebuild.
+
+Version 2 of the draw has three more steps after step 1. Its freeze may lie before the opening.
+
+    1a. entries             the lines commit to their entries (entries.py); the root is public from here on
+    1b. the beacon          if the sale has declared one: wait for its round, which comes 30 s or more after 1a, and
+                            take its signature from a relay (providers/beacon.py). Meanwhile people may leave
+    1c. Redis is told       that the numbers come now: leaving waits until step 4
+
+* The round is late: the line waits, and its clock does not start. No other randomness replaces the declared round.
+  BEACON_WAIT after the opening, or after the round if that comes later, the sale is called off: that rule is published.
+* A process dies in 1b or 1c: the next tick begins again. The signature of a round is always the same.
 """
 
+import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -29,18 +42,27 @@ from django.db import transaction
 from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import sale_cards, scripts
-from flashsale.gate.client import wall_ms
-from flashsale.gate.messages import Crowd
+from flashsale.gate.client import GateCache, wall_ms
+from flashsale.gate.messages import Crowd, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life import entries
 from flashsale.life.crowd_backup import store_crowd
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.models import Record, Sale
+from flashsale.models import Allocation, Record, Sale
 from flashsale.models.sale import moment
+from flashsale.providers import beacon
 from flashsale.rules import lottery
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
 
+log = logging.getLogger(__name__)
 NUMBERS_PER_CALL = 1000
+# How often a process asks the relays for a round that is late.
+ASK_EVERY_S = 1.0
+# How long a sale waits for its beacon. Then it is called off: the page of the sale says so from its publication on.
+BEACON_WAIT_MS = 3_600_000
+# By commitment: when this process may ask the relays again (monotonic clock).
+TRIED: GateCache[str, float] = GateCache()
 
 
 async def draw(*, card: SaleCard) -> bool:
@@ -51,13 +73,16 @@ async def draw(*, card: SaleCard) -> bool:
     cohorts = await scripts.freeze(card)
     if isinstance(cohorts, Outcome):
         return False
+    signature = await _commit_and_wait(card, cohorts) if card.commits_entries else b""
+    if signature is None:
+        return False
     crowds = {}
     for line in card.lines:
         crowd = await sale_cards.crowd(card, line)
         if isinstance(crowd, Outcome):
             return False
         crowds[line.line_id] = crowd
-    drawn = await run_in_db_thread(write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms()))
+    drawn = await run_in_db_thread(write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms()), signature)
     if not drawn:
         return False
     for line in card.lines:
@@ -72,35 +97,102 @@ async def draw(*, card: SaleCard) -> bool:
     return True
 
 
+async def _commit_and_wait(card: SaleCard, cohorts: Mapping[int, int]) -> bytes | None:
+    """Steps 1a to 1c. The signature of the beacon, empty where the sale has none; None: the numbers cannot come yet."""
+    committed = await entries.commit(card=card, cohorts=cohorts)
+    if committed is None:
+        return None
+    signature = await _signature(card, committed) if card.beacon_chain else b""
+    # Once the numbers come, leaving waits: a place that is given up without its number would be called.
+    await _publish_roots(card, committed, waits=signature is None)
+    return signature
+
+
+async def _publish_roots(card: SaleCard, committed: entries.Committed, *, waits: bool) -> None:
+    for line in card.lines:
+        cohort, root = committed.lines[line.line_id]
+        await scripts.root(card, line, cohort=cohort, root=root, round_=committed.round, waits=waits)
+
+
+async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | None:
+    """The signature of the sale's round, None while no relay has it."""
+    if committed.signature:
+        return committed.signature
+    known = beacon.chain()
+    if known.hash != card.beacon_chain:
+        # A declared beacon is never replaced, not even by a setting.
+        log.error(
+            "%s waits for a round of %s, and FLASHSALE_BEACON_CHAIN is %s", card.code, card.beacon_chain, known.hash
+        )
+        return None
+    tried = TRIED.entries()
+    at_ms, now = 1000 * known.time_of(committed.round), time.monotonic()
+    if await wall_ms() < at_ms or now < tried.get(card.commitment, 0.0):
+        return None
+    tried[card.commitment] = now + ASK_EVERY_S
+    return await beacon.signature_of(known, committed.round)
+
+
+def waited_too_long(card: SaleCard, figures: Survey) -> bool:
+    """Whether the beacon is so late that the published rule ends the sale."""
+    known = beacon.chain()
+    round_ms = 1000 * known.time_of(figures.round) if known.hash == card.beacon_chain else 0
+    return figures.waits and figures.wall > max(card.opens_at, round_ms) + BEACON_WAIT_MS
+
+
 def write_cohorts(
-    sale: int, cohorts: Mapping[int, int], crowds: Mapping[int, Crowd], now: datetime
+    sale: int, cohorts: Mapping[int, int], crowds: Mapping[int, Crowd], now: datetime, signature: bytes = b""
 ) -> dict[int, tuple[int, str]]:
     """Writes the cohorts and who is out of each line, unless they are written already. Takes cohorts by line id.
 
-    Returns cohort and seed (hex) by line id, as the first writer wrote them. Returns {} before the opening. Raises
+    `signature` is that of the beacon's round, where the sale has one. Returns cohort and seed (hex) by line id, as the
+    first writer wrote them. Returns {} before the freeze, and where version 2 lacks its entries or its beacon. Raises
     SecretUnreadable when this server's key cannot decrypt the secret; nothing is drawn then.
     """
     with transaction.atomic():
         lock_sale(sale, exclusive=True)
         row = Sale.objects.get(pk=sale)
-        if row.frozen_at is None and now < row.opens_at:
+        if row.frozen_at is None and now < row.freezes_at:
             # The opening has been moved, and Redis still has the old one. It gets the new one in a moment.
             return {}
-        secret = row.draw_secret()
-        for line in row.allocations.filter(cohort=None):
+        if row.frozen_at is None and row.commits_entries:
+            if row.entries_frozen_at is None or bool(row.beacon_chain) != bool(signature):
+                return {}
+            row.beacon_signature = signature or None
+        for line in row.allocations.filter(cohort=None).select_related("entries"):
             # A line that carries an order over keeps the old numbers, so it draws nothing.
-            line.cohort = 0 if line.carries_id else cohorts[line.line_id]
-            line.seed = lottery.seed(secret, line.code, line.cohort).hex()
+            line.cohort = _cohort(row, line, cohorts)
+            line.seed = seed_of(row, line).hex()
             line.save(update_fields=["cohort", "seed"])
             store_crowd(line.pk, crowds[line.line_id])
         if row.frozen_at is None:
             row.frozen_at = now
             row.publish_secret()
-            row.save(update_fields=["frozen_at", "secret", "sealed_secret"])
-            record([NewEvent(EventType.SALE_OPENED, row.pk)], now)
+            row.save(update_fields=["frozen_at", "secret", "sealed_secret", "beacon_signature"])
+            if not row.commits_entries:
+                # Version 2 is drawn before the opening: the first lease of its clock says when it opens.
+                record([NewEvent(EventType.SALE_OPENED, row.pk)], now)
             drawn = {line.code: [line.cohort, line.seed] for line in row.allocations.all()}
             Record.write("draw", by="clock", sale=row, facts=drawn)
         return {line.line_id: (line.cohort or 0, line.seed) for line in row.allocations.all()}
+
+
+def _cohort(sale: Sale, line: Allocation, cohorts: Mapping[int, int]) -> int:
+    if sale.commits_entries:
+        return line.entries.cohort
+    return 0 if line.carries_id else cohorts[line.line_id]
+
+
+def seed_of(sale: Sale, line: Allocation) -> bytes:
+    """The seed that follows for a line from the secret, its cohort, and in version 2 from its entries and the beacon.
+
+    Raises SecretUnreadable.
+    """
+    cohort = line.cohort or 0
+    if not sale.commits_entries:
+        return lottery.seed(sale.draw_secret(), line.code, cohort)
+    root = bytes.fromhex(line.entries.root)
+    return lottery.seed_2(sale.draw_secret(), line.code, cohort, root, sale.randomness)
 
 
 async def _void_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -> None:

@@ -27,6 +27,7 @@ from flashsale.models import (
     Campaign,
     Cancellation,
     Case,
+    EntriesTile,
     Notice,
     PaymentAttempt,
     Record,
@@ -141,6 +142,8 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
 
 def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     counts = {what: _delete(rows) for what, rows in personal_rows(campaign).items()}
+    # Leaves are hashes of digests. The roots of the entries stay, with their counts.
+    EntriesTile.objects.filter(entries__allocation__sale__campaign=campaign).delete()
     # The idempotency keys are replaced, because a partner may have made them from its own order numbers.
     orders = Reservation.objects.filter(sale__campaign=campaign)
     # What it attached to them may name people, whatever it has promised.

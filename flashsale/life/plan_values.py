@@ -158,7 +158,8 @@ SALE: Fields = {
     "hold": ("hold_s", seconds), "overbooking": ("overbooking", decimal), "called_per_second": ("rate_per_s", whole),
     "claims_max": ("claims_max", whole), "extra_time_max": ("extra_time_max", whole),
     "extra_time_share": ("extra_time_share", whole), "entries_max": ("max_entries", whole),
-    "pages_ask_every": ("poll_ms", milliseconds),
+    "pages_ask_every": ("poll_ms", milliseconds), "draw": ("draw_version", whole), "randomness": ("beacon", text),
+    "freezes_before": ("freeze_s", seconds),
 }  # fmt: skip
 OFFER: Fields = {"sku": ("sku", text), "name": ("name", text), "price": ("price", price)}
 LINE: Fields = {

@@ -27,7 +27,7 @@ UNITS_PER_S = 2000
 ROUND = 60
 COPIED = (
     "limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "claims_max", "extra_time_max", "extra_time_share",
-    "max_entries", "poll_ms", "rules",
+    "max_entries", "poll_ms", "rules", "draw_version", "beacon", "freeze_s",
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def copy_sale(row: Rehearsal) -> Sale:
 
 def _lead_s(live: Sale, terms: Terms) -> int:
     units = sum(map(_units, _lines(live)))
-    return LEAD_S + math.ceil(EARLY * terms.people / terms.speed) + units // UNITS_PER_S
+    return LEAD_S + live.freeze_lead_s + math.ceil(EARLY * terms.people / terms.speed) + units // UNITS_PER_S
 
 
 def _copy_campaign(sale: Sale, by: str) -> Campaign:

@@ -71,6 +71,7 @@ def _card(
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
         offers=offers, lines=lines, channels=channels, slower_rate=sale.slower_rate,
         slower_until=ms(sale.slower_until) if sale.slower_until else 0, test=campaign.is_test,
+        draw_version=sale.draw_version, freeze_ms=1000 * sale.freeze_lead_s, beacon_chain=sale.beacon_chain,
     )  # fmt: skip
 
 

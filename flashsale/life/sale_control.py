@@ -48,6 +48,11 @@ _TOLD = {
     SaleState.PUBLISHED: EventType.SALE_RESUMED,
     SaleState.CALLED_OFF: EventType.SALE_CALLED_OFF,
 }
+# In both languages, because shoppers of both read it.
+NO_BEACON = (
+    "Dibatalkan: keacakan publik tidak datang. Tidak ada yang terjual.\n"
+    "Called off: the public randomness did not come. Nothing was sold."
+)
 DECISION_FIELDS = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms")
 
 
@@ -75,7 +80,9 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
 
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED:
-            if now >= sale.opens_at:
+            # The clock of a sale that waits for its beacon starts with the draw.
+            if now >= sale.opens_at and (sale.frozen_at or not sale.commits_entries):
+                record(opened_events(sale), now)
                 sale.run_clock(ms(now), for_ms=CLOCK_LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
@@ -94,6 +101,8 @@ def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = Non
     def change(now: datetime) -> None:
         if opens_at == sale.opens_at:
             return
+        if sale.is_frozen_for_draw and now < sale.opens_at:
+            raise ValidationError(_("The lines are frozen for the draw: pause the sale instead."))
         _require(sale.is_before_opening(ms(now)), _("The opening has passed: it cannot be moved any more."))
         _require(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
         delay = opens_at - sale.opens_at
@@ -135,6 +144,23 @@ def call_off(*, sale: Sale, message: str, by: Any = None) -> Sale:
             sale.state, sale.paused_at, sale.message = SaleState.CALLED_OFF, None, message
 
     return _decide(sale, change, "call_off", by)
+
+
+def call_off_without_beacon(*, sale: int) -> Sale:
+    """Ends a sale whose public randomness did not come in time. Does nothing in a sale that is drawn or over.
+
+    Its page has said so since its publication. Nothing else replaces the randomness that was declared.
+    """
+    row: Sale = Sale.objects.select_related("campaign", "clock").get(pk=sale)
+    if row.frozen_at is not None or row.state not in RUNNING:
+        return row
+    return call_off(sale=row, message=NO_BEACON, by="clock")
+
+
+def opened_events(sale: Sale) -> list[NewEvent]:
+    """The event of the opening, where the clock of the sale has not run. Version 1 writes it with the draw."""
+    opens = sale.commits_entries and not sale.lease.until
+    return [NewEvent(EventType.SALE_OPENED, sale.pk)] if opens else []
 
 
 def close_early(*, sale: Sale, by: Any = None) -> Sale:
@@ -283,7 +309,7 @@ def _json_value(value: Any) -> Any:
 
 async def _send_decision(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
     # Redis may have frozen a cohort at an opening that has been moved since. It was not drawn, so it freezes again.
-    frozen = {} if sale.frozen_at else {"frozen": 0}
+    frozen = {} if sale.is_frozen_for_draw else {"frozen": 0}
     await scripts.apply_decision(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
         paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,

@@ -34,7 +34,7 @@ from flashsale.models import (
     Stock,
 )
 from flashsale.models.sale import ENTRIES_MAX, MESSAGE_BYTES_MAX, UNITS_MAX, ms
-from flashsale.providers import payments
+from flashsale.providers import beacon, payments
 from flashsale.rules.events import EventType
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
@@ -195,6 +195,9 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     problems = []
     if sale.opens_at <= now:
         problems.append(_("The opening lies in the past."))
+    elif sale.freezes_at <= now:
+        text = _("The lines freeze %(seconds)d s before the opening. That time has passed: no person could take part.")
+        problems.append(text % {"seconds": sale.freeze_lead_s})
     if sale.campaign.erased_at:
         problems.append(_("The people of this campaign are erased: begin a new campaign."))
     if not sale.offers.exists():
@@ -370,6 +373,7 @@ def _check(sale: Sale, now: datetime) -> None:
 def _publish(sale: Sale, now: datetime) -> None:
     sale.commit_to(os.urandom(SECRET_BYTES))
     sale.state, sale.published_at = SaleState.PUBLISHED, now
+    sale.beacon_chain = beacon.chain().hash if sale.beacon else ""
     sale.rules = sale.rules or PublishedRuleSet.newest()
     sale.save()
     Campaign.objects.filter(pk=sale.campaign_id, frozen_at=None).update(frozen_at=now)
@@ -390,5 +394,12 @@ def _published_terms(sale: Sale) -> dict[str, Any]:
         "opens_at": sale.opens_at.isoformat(), "closes_at": sale.closes_at.isoformat(),
         "limit": [sale.campaign.limit, sale.limit or sale.campaign.limit], "claim_s": sale.claim_s,
         "hold_s": sale.hold_s, "extra_time_share": sale.extra_time_share,
+        **_terms_of_draw(sale),
         "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
     }  # fmt: skip
+
+
+def _terms_of_draw(sale: Sale) -> dict[str, Any]:
+    if not sale.commits_entries:
+        return {}
+    return {"draw": sale.draw_version, "beacon": sale.beacon_chain, "freeze_s": sale.freeze_lead_s}

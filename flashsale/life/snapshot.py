@@ -80,8 +80,8 @@ def _sale_of(sale: Sale, card: SaleCard, *, is_used: bool) -> load.SaleLoad:
     units, free = _units(sale, card)
     return load.SaleLoad(
         card=card, fresh=sale.epoch == 1, revision=sale.revision, state=sale.state, units=units, free=free,
-        paused_ms=sale.paused_ms, lease=sale.lease, frozen=sale.frozen_at is not None,
-        lines=[_line_of(line, rows, counted) for line in sale.allocations.all()],
+        paused_ms=sale.paused_ms, lease=sale.lease, frozen=sale.is_frozen_for_draw,
+        lines=[_line_of(sale, line, rows, counted) for line in sale.allocations.all()],
         held_requests=_held_requests(sale, card, rows, limit_slots) if rows else {},
         holds={str(row.id): row.asked for row in counted},
         due={str(row.id): row.deadline_ms for row in counted if row.state == ReservationState.HELD},
@@ -160,7 +160,14 @@ def crowd_of(backup: CrowdBackup) -> Crowd:
     return Crowd(bytes(backup.out), bytes(backup.seen), entered)
 
 
-def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) -> load.LineLoad:
+def _entries_of(sale: Sale, line: Allocation) -> tuple[int, str, int] | None:
+    """How many entries the line has committed to, their root, and the round of the beacon (0: none)."""
+    if sale.entries_frozen_at is None:
+        return None
+    return line.entries.cohort, line.entries.root, sale.beacon_round or 0
+
+
+def _line_of(sale: Sale, line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) -> load.LineLoad:
     reserved = [row for row in rows if row.allocation_id == line.pk]
     by_state: Counter[str] = Counter()
     for row in counted:
@@ -169,7 +176,9 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
     # A reserved number had been called, even if the books have an older mark.
     called = max([line.called, *(row.number for row in reserved)])
     # The draw writes the cohort, perhaps before `entered` is written. All indexes of a cohort were given.
-    entered = max([line.entered, line.cohort or 0, *(row.index for row in reserved)])
+    committed = _entries_of(sale, line)
+    cohort = committed[0] if committed else line.cohort or 0
+    entered = max([line.entered, cohort, *(row.index for row in reserved)])
     backup = CrowdBackup.objects.filter(allocation=line).first()
     crowd = crowd_of(backup) if backup else Crowd()
     seed = bytes.fromhex(line.seed)
@@ -179,4 +188,5 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
         entered=entered, listed=list(line.list_entries.values_list("digest", flat=True)),
         direct=line.mode == AllocationMode.DIRECT, carried=line.block if line.carries_id else 0, lapsed=line.lapsed,
         crowd=crowd, absent=[lottery.number(index, line.cohort or 0, seed) for index in crowd.absent() if seed],
+        entries=committed,
     )  # fmt: skip

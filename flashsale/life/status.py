@@ -5,12 +5,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
+
 from flashsale.gate import inspect, scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.shared_read import SharedReads
 from flashsale.rules import polling
+from flashsale.rules.lottery import Chain
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
@@ -19,6 +22,11 @@ FRESH_S = 0.25
 SOON_MS = 60_000
 # All waiting shoppers fetch it every few seconds. With its headers it fits into one network packet.
 BYTES_MAX = 1024
+# In both languages, as every message to shoppers.
+LATE = (
+    "Menunggu keacakan publik (drand, putaran %(round)d). Nomor muncul sesudahnya.\n"
+    "Waiting for public randomness (drand, round %(round)d). The numbers come then."
+)
 # The longest count and time that can occur. A direct line counts to two million; times in ms have 13 digits until 2286.
 _COUNT, _RATE, _MOMENT = 9_999_999, 999_999, 9_999_999_999_999
 
@@ -68,7 +76,7 @@ def bytes_at_most(card: SaleCard, line: LineCard) -> int:
         wall=_MOMENT, now=_MOMENT, state=SaleState.CALLED_OFF, frozen=True, entered=_COUNT, block=_COUNT,
         cohort=_COUNT, seed="0" * 64, called=_COUNT, lapsed=_COUNT, open_claims=_COUNT, second_claims=_COUNT,
         held=_COUNT, sold=_COUNT, left=_COUNT, called_at=_MOMENT, gaps=0, runs_until=_MOMENT, removed=_COUNT, mark=0,
-        expected=1.0,
+        expected=1.0, root="0" * 64, round=_COUNT, waits=True,
         free=dict.fromkeys(line.skus, _COUNT),
     )  # fmt: skip
     longest = replace(card, commitment="0" * 64, rate_per_s=_RATE, poll_ms=_COUNT)
@@ -78,16 +86,41 @@ def bytes_at_most(card: SaleCard, line: LineCard) -> int:
 
 def _document(card: SaleCard, line: LineCard, figures: Survey, coming: int) -> dict[str, Any]:
     current_phase = phase_of(card, figures)
+    cohort = figures.cohort if figures.seed or figures.root else None
     return {
         "sale": card.code, "line": line.code, "mode": line.mode, "phase": current_phase, "now": figures.now,
         "opens_at": max(card.opens_at, line.opens_at), "rolls_over_at": line.rolls_over_at or None,
-        "closes_at": card.closes_at, "claim_ms": card.claim_ms, "cohort": figures.cohort if figures.seed else None,
+        "closes_at": card.closes_at, "claim_ms": card.claim_ms, "cohort": cohort,
         "entered": figures.entered - figures.gaps, "called": figures.called, "claims": figures.open_claims,
         "free": sum(figures.free.values()), "offers": figures.free, "held": figures.held, "sold": figures.sold,
         "coming": coming, "rate": card.rate_per_s, "commitment": card.commitment, "seed": figures.seed,
-        "poll_ms": _poll_ms(card, figures, current_phase), "message": card.message,
-        "pace": None if card.poll_ms else pace_of(card, line),
+        "poll_ms": _poll_ms(card, figures, current_phase), "message": card.message or _late(card, figures),
+        "pace": None if card.poll_ms else pace_of(card, line), **_draw(card, figures),
     }  # fmt: skip
+
+
+def _draw(card: SaleCard, figures: Survey) -> dict[str, Any]:
+    """What is public of a draw that commits to its entries: before the numbers are, and from then on."""
+    if not card.commits_entries:
+        return {}
+    round_at = _chain().time_of(figures.round) * 1000 if figures.round else None
+    return {
+        "draw": {
+            "freezes_at": card.freezes_at, "root": figures.root, "round": figures.round or None, "round_at": round_at,
+        }
+    }  # fmt: skip
+
+
+def _chain() -> Chain:
+    found: Chain = settings.FLASHSALE_BEACON_CHAIN
+    return found
+
+
+def _late(card: SaleCard, figures: Survey) -> str:
+    """What shoppers read while an open sale waits for its beacon, in both languages; "" while nothing is late."""
+    if not figures.waits or figures.seed or figures.wall < card.opens_at:
+        return ""
+    return LATE % {"round": figures.round}
 
 
 def phase_of(card: SaleCard, figures: Survey) -> Phase:

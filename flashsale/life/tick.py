@@ -26,13 +26,14 @@ from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.life.draw import draw
+from flashsale.life.draw import draw, waited_too_long
 from flashsale.life.expire_without_gate import LOOK_S, expire_without_gate
 from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
 from flashsale.life.mend_sales import mend_sales
 from flashsale.life.rebuild import rebuild_after_loss, rebuild_campaign, rebuild_missing_sales
 from flashsale.life.roll_over import roll_over
+from flashsale.life.sale_control import call_off_without_beacon
 from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import kept_pace, phase_of
 from flashsale.models import Allocation
@@ -40,7 +41,7 @@ from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import calling, polling
 from flashsale.rules.due import FAR_MS, OPEN_MS, ms_to_next_look
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import Phase
+from flashsale.rules.states import Phase, SaleState
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ MEND_S, MEND_LOOK_S = 7.0, 1.0
 COMPARE_S = 600.0
 # A Redis that lost everything plans no tick, and requests get the answer that there is no such sale.
 FIND_MISSING_S = 1.0
+# A sale that is frozen waits for its tree of entries, or for its beacon.
+WAITING_MS = 500
+ENDED = frozenset({SaleState.CALLED_OFF, SaleState.CLOSED})
 CLOSE_AFTER_MS = int(sale_cards.KEPT_AFTER_END.total_seconds() * 1000)
 # By sale code.
 TICKING: GateCache[str, SingleFlight] = GateCache()
@@ -77,11 +81,14 @@ async def tick_sale(*, card: SaleCard) -> int:
             await rebuild_campaign(card=card)
             return 0
         figures = answer
-        await renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
+        if figures.seed or not card.commits_entries:
+            # Reserving is impossible before the draw, so the clock of a sale that waits for its beacon does not start.
+            await renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
         await extend_block(card=card, line=line, figures=figures)
         changing |= await back_up_crowd(card=card, line=line, figures=figures)
-        if figures.wall >= card.opens_at and not figures.seed:
-            await draw(card=card)
+        if figures.wall >= card.freezes_at and not figures.seed:
+            if figures.state not in ENDED or not card.commits_entries:
+                await draw(card=card)
         elif phase_of(card, figures) is Phase.OPEN and figures.now >= line.opens_at:
             if line.rolls_over_at and figures.now >= line.rolls_over_at:
                 await roll_over(card=card, line=line, figures=figures)
@@ -89,13 +96,19 @@ async def tick_sale(*, card: SaleCard) -> int:
                 await _call_people(card, line, figures)
         held += figures.held
     await expire.expire(card=card)
+    if waited_too_long(card, figures) and figures.state not in ENDED:
+        await run_in_db_thread(call_off_without_beacon, sale=card.sale)
     if _ended_ms_ago(card, figures) > CLOSE_AFTER_MS:
         await run_in_db_thread(close, sale=card.sale)
     return _ms_to_next_look(card, figures, held=held, changing=changing)
 
 
 def _ms_to_next_look(card: SaleCard, figures: Survey, *, held: int, changing: bool) -> int:
-    in_ms = ms_to_next_look(phase=phase_of(card, figures), wall=figures.wall, opens_at=card.opens_at, held=held)
+    waits = card.commits_entries and not figures.seed
+    next_step = card.freezes_at if waits else card.opens_at
+    in_ms = ms_to_next_look(phase=phase_of(card, figures), wall=figures.wall, opens_at=next_step, held=held)
+    if waits and figures.frozen and figures.state not in ENDED:
+        return WAITING_MS
     if changing:
         return min(in_ms, round(BACKUP_S * 1000))
     # Sales that were loaded together must not all be due at once, minute after minute.

@@ -1,15 +1,18 @@
-"""The rights of PostgreSQL roles: what the role of doors, web and workers needs, and what it must not be able to do.
+"""The rights of PostgreSQL roles: what each role needs, and what it must not be able to do.
 
-The owner's role runs migrations and this module's statements. The app's role reads and writes rows. It cannot change
-tables, triggers and functions, and it can only add to the audit trail and to the lines of settlements.
+The owner's role runs migrations and this module's statements. The app's role, of doors, web and workers, reads and
+writes rows. It cannot change tables, triggers and functions, and it can only add to the audit trail and to the lines of
+settlements. A role for reports reads the tables of READABLE, without what names people and without secrets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connection
 
+from config.database import session_limits
 from flashsale.models.record import AppendOnly
 
 # A person with one of these can act as PostgreSQL's own process, or write to tables without a grant.
@@ -27,6 +30,24 @@ ATTRIBUTES = {
     "rolreplication": "REPLICATION",
     "rolbypassrls": "BYPASSRLS",
 }
+# What a role for reports may read: the tables of these models, each without these columns. The rest has no names,
+# addresses, digests, payment pages, free texts, keys and secrets. A new table is not in reports before it stands here.
+READABLE: Mapping[str, tuple[str, ...]] = {
+    "allocation": (), "campaign": ("salt",), "campaignaxis": (), "cancellation": (),
+    "channel": ("entry_url", "checkout_url"), "event": ("data",), "fairnessreport": (), "move": (), "offer": (),
+    "paymentattempt": ("provider_id", "instructions", "parts", "doubt"), "reallocation": (),
+    "refund": ("provider_id", "detail"),
+    "reservation": ("asked", "fingerprint", "partner_reference", "metadata"), "reservationunit": (),
+    "sale": ("secret", "sealed_secret"), "salecheck": ("state", "broken"), "salesample": (), "settlement": (),
+    "settlementday": (), "settlementline": ("partner_reference",), "stock": (), "unit": (),
+}  # fmt: skip
+# What a session of a role for reports is set to. A slow report must not fill the disk with old rows for hours.
+REPORTS = {
+    "default_transaction_read_only": "on", "statement_timeout": 300_000, "idle_in_transaction_session_timeout": 60_000,
+}  # fmt: skip
+REPORT_CONNECTIONS = 5
+# Seconds after which PostgreSQL ends a statement of the app where its processes cannot say so (behind PgBouncer).
+STATEMENT_S = 30
 TABLES = """
     SELECT relname, pg_has_role(%(role)s, relowner, 'MEMBER') AS owns,
         has_table_privilege(%(role)s, c.oid, 'TRUNCATE, TRIGGER') AS shapes,
@@ -57,13 +78,14 @@ def append_only_tables() -> dict[str, str]:
     }
 
 
-def grants(role: str) -> Iterator[str]:
-    """The statements that give `role` what the app needs, and take everything else away. Safe to repeat."""
+def grants(role: str, *, reports: bool = False) -> Iterator[str]:
+    """The statements that give `role` what the app, or reports, need, and take everything else away. Safe to repeat."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT quote_ident(%s), quote_ident(current_schema()), quote_ident(current_database())", [role])
         name, schema, database = cursor.fetchone()
         cursor.execute(OURS, [])
         ours = cursor.fetchall()
+    readable = _readable() if reports else {}
     yield f"REVOKE ALL ON DATABASE {database} FROM {name}"
     yield f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"
     yield f"REVOKE ALL ON SCHEMA {schema} FROM {name}"
@@ -73,7 +95,52 @@ def grants(role: str) -> Iterator[str]:
     for quoted, table, kind in ours:
         what = "SEQUENCE" if kind == "S" else "TABLE"
         yield f"REVOKE ALL ON {what} {quoted} FROM {name}, PUBLIC"
-        yield f"GRANT {_rights(table, kind)} ON {what} {quoted} TO {name}"
+        rights = readable.get(table, "") if reports else _rights(table, kind)
+        if rights:
+            yield f"GRANT {rights} ON {what} {quoted} TO {name}"
+
+
+def defaults(role: str, *, reports: bool = False) -> Iterator[str]:
+    """The statements that set the limits of the role's sessions, for processes that cannot set them (PgBouncer)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(%s)", [role])
+        (name,) = cursor.fetchone()
+    statement_s = settings.FLASHSALE_DB_STATEMENT_S or STATEMENT_S
+    limits = session_limits(statement_s=statement_s, idle_s=settings.FLASHSALE_DB_IDLE_S)
+    for setting, value in (REPORTS if reports else limits).items():
+        yield f"ALTER ROLE {name} SET {setting} = {value}"
+    if reports:
+        yield f"ALTER ROLE {name} CONNECTION LIMIT {REPORT_CONNECTIONS}"
+
+
+def may_alter(role: str) -> bool:
+    """Whether the present role may set the limits of another role's sessions."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolsuper OR rolcreaterole, current_setting('server_version_num')::int FROM pg_roles "
+            "WHERE rolname = current_user"
+        )
+        may, version = cursor.fetchone()
+        if may and version >= 160000:
+            # Since version 16, a role with CREATEROLE may only change roles that it has made or been given.
+            cursor.execute(
+                "SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS ("
+                "SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid "
+                "WHERE r.rolname = %s AND m.admin_option AND pg_has_role(current_user, m.member, 'USAGE'))",
+                [role],
+            )
+            (may,) = cursor.fetchone()
+    return bool(may)
+
+
+def _readable() -> dict[str, str]:
+    """By table: the right of a role for reports, on some columns."""
+    found = {}
+    for name, hidden in READABLE.items():
+        model = apps.get_model("flashsale", name)
+        columns = [field.column for field in model._meta.concrete_fields if field.column not in hidden]  # noqa: SLF001
+        found[model._meta.db_table] = f"SELECT ({', '.join(map(connection.ops.quote_name, columns))})"  # noqa: SLF001
+    return found
 
 
 def _rights(table: str, kind: str) -> str:

@@ -22,7 +22,7 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.life import waiting_money
 from flashsale.management.database_roles import dangers
-from flashsale.management.doctor import postgresql, redis, web, work
+from flashsale.management.doctor import pooler, postgresql, redis, web, work
 from flashsale.management.doctor.check import Check
 from flashsale.management.staff_checks import staff_rows
 from flashsale.models import Sale
@@ -374,6 +374,7 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     _draw_secrets,
     _payment_names,
     _database_role,
+    pooler.pooler,
     _redis,
     _clocks,
     redis.redis_servers,

@@ -16,6 +16,7 @@ from flashsale.models.checkout_pass import CheckoutPass
 from flashsale.models.contact import Contact
 from flashsale.models.crowd_backup import CrowdBackup
 from flashsale.models.demo_charge import DemoCharge
+from flashsale.models.entries import Entries, EntriesTile
 from flashsale.models.event import Event
 from flashsale.models.fairness_report import FairnessReport
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
@@ -64,6 +65,8 @@ __all__ = [
     "CrowdBackup",
     "Delivery",
     "DemoCharge",
+    "Entries",
+    "EntriesTile",
     "Event",
     "FairnessReport",
     "Inbox",

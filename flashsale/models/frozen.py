@@ -25,6 +25,7 @@ FROZEN: Mapping[str, tuple[str, ...]] = {
     "sale": (
         "campaign", "code", "name", "lobby_at", "limit", "claim_s", "hold_s", "overbooking", "claims_max",
         "extra_time_max", "extra_time_share", "max_entries", "rules", "commitment", "published_at",
+        "draw_version", "beacon", "freeze_s", "beacon_chain",
     ),
     "offer": ("sale", "sku", "name", "price"),
     "allocation": (

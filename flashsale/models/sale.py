@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -16,12 +17,15 @@ from flashsale.models.frozen import Frozen
 from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.state_choices import choices
 from flashsale.rules.clock import ClockLease, line_clock
-from flashsale.rules.lottery import commitment
+from flashsale.rules.lottery import VERSION, VERSION_2, commitment
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
 CLAIM_S = 5 * 60
 HOLD_S = 15 * 60
 LOBBY = timedelta(hours=24)
+DRAND = "drand"
+# With a beacon, the numbers are there when the sale opens.
+FREEZE_S, FREEZE_S_MAX = 60, 86_400
 ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
@@ -138,6 +142,38 @@ class Sale(Frozen):
         verbose_name=_("rules of the review"),
         help_text=_("Empty: the newest when the sale is published. Shown on its page from then on."),
     )
+    draw_version = models.PositiveSmallIntegerField(
+        _("draw"),
+        default=VERSION,
+        db_default=VERSION,
+        blank=True,
+        choices=[
+            (VERSION, _("1: from the secret alone")),
+            (VERSION_2, _("2: from the secret and the entries, which are published first")),
+        ],
+        help_text=_("Version 2 shows that no entry was added or taken out after the freeze. Shown on the page."),
+    )
+    beacon = models.CharField(
+        _("public randomness"),
+        max_length=8,
+        default="",
+        db_default="",
+        blank=True,
+        choices=[(DRAND, _("a round of drand (quicknet) that comes after the freeze"))],
+        help_text=_(
+            "Needs version 2 of the draw. Then not even the operator, who knows the secret, can choose the order. The "
+            "numbers come about 30 s after the freeze, and the line waits if the round is late. Shown on the page."
+        ),
+    )
+    freeze_s = models.PositiveIntegerField(
+        _("lines freeze before the opening (s)"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(FREEZE_S_MAX)],
+        help_text=_(
+            "Needs version 2 of the draw. Empty: 60 s with public randomness, else 0. Who comes later stands behind."
+        ),
+    )
     message = models.CharField(
         _("message to shoppers"), max_length=MESSAGE_BYTES_MAX, blank=True, validators=[short_enough]
     )
@@ -153,6 +189,12 @@ class Sale(Frozen):
     commitment = models.CharField(_("commitment"), max_length=64, blank=True, editable=False)
     published_at = models.DateTimeField(_("published"), null=True, editable=False)
     frozen_at = models.DateTimeField(_("drawn"), null=True, editable=False)
+    # When the lines committed to their entries. The round of the beacon follows from it, and is written with it.
+    entries_frozen_at = models.DateTimeField(_("entries frozen"), null=True, editable=False)
+    # The hash of the chain of drand that the publication has declared.
+    beacon_chain = models.CharField(max_length=64, default="", db_default="", blank=True, editable=False)
+    beacon_round = models.BigIntegerField(null=True, editable=False)
+    beacon_signature = models.BinaryField(null=True, editable=False)
     paused_at = models.DateTimeField(_("paused since"), null=True, editable=False)
     paused_ms = models.BigIntegerField(default=0, editable=False)
     # The rate before it was raised: people who wait rely on it until this time (rules/polling.py).
@@ -183,6 +225,26 @@ class Sale(Frozen):
                 | Q(frozen_at__isnull=False, sealed_secret=None, secret__isnull=False),
                 name="secret_sealed_until_the_draw",
             ),
+            models.CheckConstraint(condition=Q(draw_version__in=[VERSION, VERSION_2]), name="draw_version_known"),
+            models.CheckConstraint(
+                condition=Q(draw_version=VERSION_2) | Q(beacon="", freeze_s=None, entries_frozen_at=None),
+                name="only_version_2_commits",
+            ),
+            # The numbers come after the entries and after the beacon that was declared.
+            models.CheckConstraint(
+                condition=Q(frozen_at=None) | Q(draw_version=VERSION) | Q(entries_frozen_at__isnull=False),
+                name="entries_before_numbers",
+            ),
+            models.CheckConstraint(
+                condition=Q(frozen_at=None) | Q(beacon_chain="") | Q(beacon_signature__isnull=False),
+                name="beacon_before_numbers",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft")
+                | (Q(beacon="") & Q(beacon_chain=""))
+                | (~Q(beacon="") & ~Q(beacon_chain="")),
+                name="beacon_has_its_chain",
+            ),
             models.CheckConstraint(
                 condition=Q(state="paused", paused_at__isnull=False) | (~Q(state="paused") & Q(paused_at=None)),
                 name="sale_paused_since",
@@ -195,6 +257,7 @@ class Sale(Frozen):
     def clean(self) -> None:
         """Raises ValidationError unless the times are in order and no frozen field has changed."""
         super().clean()
+        self.draw_version = self.draw_version or VERSION
         self._refuse_impossible_times()
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
@@ -202,6 +265,7 @@ class Sale(Frozen):
             raise ValidationError({"closes_at": _("The sale must open before it closes.")})
         if self.opens_at and self.lobby_at and self.lobby_at > self.opens_at:
             raise ValidationError({"lobby_at": _("The lobby must open before the sale does.")})
+        self._refuse_impossible_draw()
         if self.limit and self.campaign_id and self.limit > self.campaign.limit:
             raise ValidationError(
                 {
@@ -209,6 +273,37 @@ class Sale(Frozen):
                     % {"limit": self.campaign.limit}
                 }
             )
+
+    def _refuse_impossible_draw(self) -> None:
+        if self.draw_version == VERSION:
+            text = _("Only version 2 of the draw has this. Choose version 2, or leave this empty.")
+            if wrong := [name for name in ("beacon", "freeze_s") if getattr(self, name) not in {"", None}]:
+                raise ValidationError(dict.fromkeys(wrong, text))
+        if self.opens_at and self.lobby_at and self.lobby_at > self.freezes_at:
+            text = _("The lines freeze %(seconds)d s before the opening. The lobby must open before that.")
+            raise ValidationError({"freeze_s": text % {"seconds": self.freeze_lead_s}})
+
+    @property
+    def freeze_lead_s(self) -> int:
+        """How long before the opening the lines freeze, in seconds."""
+        if self.freeze_s is not None:
+            return self.freeze_s
+        return FREEZE_S if self.beacon else 0
+
+    @property
+    def freezes_at(self) -> datetime:
+        """When the lines freeze. Who enters later stands behind."""
+        return self.opens_at - timedelta(seconds=self.freeze_lead_s)
+
+    @property
+    def commits_entries(self) -> bool:
+        """Whether it commits to its entries before any number is known: version 2 of the draw."""
+        return self.draw_version != VERSION
+
+    @property
+    def is_frozen_for_draw(self) -> bool:
+        """Whether its lines are frozen for good: drawn, or committed to their entries."""
+        return self.frozen_at is not None or self.entries_frozen_at is not None
 
     @property
     def is_published(self) -> bool:
@@ -233,6 +328,11 @@ class Sale(Frozen):
     def publish_secret(self) -> None:
         """Stores the secret in clear, because the draw has made it public. The caller saves."""
         self.secret, self.sealed_secret = self.draw_secret(), None
+
+    @property
+    def randomness(self) -> bytes:
+        """The randomness of the beacon's round; empty before the draw, and where the sale has no beacon."""
+        return sha256(self.beacon_signature).digest() if self.beacon_signature else b""
 
     def _refuse_impossible_times(self) -> None:
         errors = {}
@@ -277,8 +377,9 @@ class Sale(Frozen):
         """Whether a published or paused sale has not opened yet. Its opening can be moved then, and units added.
 
         A sale that is drawn, or whose clock lease has started, is open even if the wall clock has gone back since.
+        Lines that have committed to their entries would have to commit again, and their beacon would come too early.
         """
-        ahead = wall_ms < ms(self.opens_at) and self.frozen_at is None and not self.lease.until
+        ahead = wall_ms < ms(self.opens_at) and not self.is_frozen_for_draw and not self.lease.until
         return ahead and self.state in {SaleState.PUBLISHED, SaleState.PAUSED}
 
     def is_over(self, now: datetime) -> bool:

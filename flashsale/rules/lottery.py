@@ -2,7 +2,7 @@
 
 This file needs no list of entries and no other file of the package. Anyone can run it as a script to check a sale:
 
-    python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX [--proof PROOF]]
+    python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX [--proof PROOF]] [--chain CHAIN]
 
 Exit status 0: every statement is true. 1: a statement in a file is false. 2: a file or the options are unusable.
 
@@ -11,8 +11,9 @@ Transcripts of version 2 also commit to the entries and may name a round of dran
     entries → root of a hash tree per line → published → the round exists → seed → numbers
 
 So a person who knows the secret cannot choose entries by their numbers, because the round is unknown while entries
-can still be made. The tree is that of RFC 9162, section 2.1. PROOF is a JSON file with the members `leaf` and `proof`
-of a receipt. The signature of drand is checked only where the package py_ecc is installed.
+can still be made. The tree is that of RFC 9162, section 2.1. PROOF is a receipt as it was saved, or a JSON file with
+its members `leaf` and `proof`. The signature of drand is checked only where one of the packages pyblst and py_ecc is
+installed. CHAIN is what a relay of another chain answers at /info; without it only drand's chain quicknet is accepted.
 """
 
 import argparse
@@ -42,6 +43,11 @@ QUICKNET_KEY = bytes.fromhex(
     "0d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a"
 )
 QUICKNET_DST = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
+# The generator of the group of public keys, G2, as it is written: compressed.
+_G2 = bytes.fromhex(
+    "93e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
+    "024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
+)
 # The root of the entries is public for this long before the round exists.
 BEACON_DELAY_S = 30
 
@@ -49,6 +55,7 @@ BEACON_DELAY_S = 30
 ROUNDS = 10
 _ROUND_BYTES = tuple(bytes([number]) for number in range(ROUNDS))
 _COUNT_MAX = 2**64 - 1
+KEY_BYTES = 96
 # A transcript of a thousand lines is about 200 kB. A much larger file is not a transcript of ours.
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 _WORDS = {True: "ok   ", False: "FALSE", None: "?    "}
@@ -136,9 +143,28 @@ def _node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\1" + left + right).digest()
 
 
-def round_after(freeze_s: int) -> int:
-    """The round of drand's quicknet for a freeze (seconds since 1970): the first one that comes 30 s later or more."""
-    periods = -(-(freeze_s + BEACON_DELAY_S - QUICKNET_GENESIS_S) // QUICKNET_PERIOD_S)
+class Chain(NamedTuple):
+    """A chain of drand of the scheme bls-unchained-g1-rfc9380: its hash (hex), its key, its first round and its period.
+
+    `genesis_s` is in seconds since 1970.
+    """
+
+    hash: str
+    key: bytes
+    genesis_s: int
+    period_s: int
+
+    def time_of(self, round_: int) -> int:
+        """When a round comes, in seconds since 1970."""
+        return self.genesis_s + (round_ - 1) * self.period_s
+
+
+QUICKNET_CHAIN = Chain(QUICKNET, QUICKNET_KEY, QUICKNET_GENESIS_S, QUICKNET_PERIOD_S)
+
+
+def round_after(freeze_s: int, chain: Chain = QUICKNET_CHAIN) -> int:
+    """The round of a chain for a freeze (seconds since 1970): the first one that comes 30 s later or more."""
+    periods = -(-(freeze_s + BEACON_DELAY_S - chain.genesis_s) // chain.period_s)
     return max(1, periods + 1)
 
 
@@ -343,6 +369,25 @@ def read(text: str) -> Transcript:
     )
 
 
+def read_chain(text: str) -> Chain:
+    """The chain in the JSON text that a relay of drand answers at /info. Raises Unusable when the text is not one."""
+    try:
+        data = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"not usable JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise Unusable("not a JSON object")
+    chain = Chain(
+        hash=_bytes(data, "hash", DIGEST_BYTES).hex(),
+        key=_bytes(data, "public_key", KEY_BYTES),
+        genesis_s=_count(data, "genesis_time"),
+        period_s=_count(data, "period"),
+    )
+    if not chain.period_s:
+        raise Unusable("period is 0")
+    return chain
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     # Of two equal names, one program may keep the first and another the last. They would verify different sales.
@@ -416,11 +461,11 @@ def _line(code: str, line: object, version: int) -> Line:
     return Line(cohort, _bytes(line, "seed", DIGEST_BYTES), _bytes(line, "root", DIGEST_BYTES), counts)
 
 
-def checks(sale: Transcript) -> Iterator[Check]:
+def checks(sale: Transcript, chain: Chain = QUICKNET_CHAIN) -> Iterator[Check]:
     """Checks every statement of the transcript: first the commitment, then the beacon, then each line."""
     yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to")
     if sale.version == VERSION_2:
-        yield from _checks_of_beacon(sale)
+        yield from _checks_of_beacon(sale, chain)
     # A person who chooses the beacon after the entries chooses the order. The file does not show when it was chosen, so
     # the reader is asked to compare it with the announcement.
     beacon = f", the beacon {sale.beacon.hex()} (announced?)" if sale.beacon else ""
@@ -434,34 +479,64 @@ def checks(sale: Transcript) -> Iterator[Check]:
         yield Check(sale.seed_of(code) == line.seed, statement)
 
 
-def _checks_of_beacon(sale: Transcript) -> Iterator[Check]:
+def _checks_of_beacon(sale: Transcript, chain: Chain) -> Iterator[Check]:
     if sale.drand is None:
         return
-    chain, round_, signature, randomness = sale.drand
-    yield Check(chain == QUICKNET, "the beacon is of drand's chain quicknet")
+    named, round_, signature, randomness = sale.drand
+    expected = "drand's chain quicknet" if chain == QUICKNET_CHAIN else f"the chain {chain.hash} of your file"
+    yield Check(named == chain.hash, f"the beacon is of {expected}")
     if sale.frozen_at is None:
         yield Check(None, f"the round {round_:,} follows from the freeze (the file does not say when that was)")
     else:
-        yield Check(round_ == round_after(sale.frozen_at), f"the round {round_:,} follows from the freeze")
+        yield Check(round_ == round_after(sale.frozen_at, chain), f"the round {round_:,} follows from the freeze")
     yield Check(sha256(signature).digest() == randomness, "the randomness is the hash of the signature")
-    signed = is_signed_by_quicknet(round_, signature)
-    unless = " (install py_ecc to check it)" if signed is None else ""
+    signed = is_signed(chain, round_, signature)
+    unless = " (install pyblst or py_ecc to check it)" if signed is None else ""
     yield Check(signed, f"drand has signed the round{unless}")
 
 
 def is_signed_by_quicknet(round_: int, signature: bytes) -> bool | None:
-    """Whether drand's quicknet has signed this round. None if the package py_ecc is not installed. Takes seconds."""
-    try:
-        bls, curve = import_module("py_ecc.bls.hash_to_curve"), import_module("py_ecc.optimized_bls12_381")
-        points = import_module("py_ecc.bls.point_compression")
-    except ImportError:
-        return None
+    """Whether drand's quicknet has signed this round, as :func:`is_signed`."""
+    return is_signed(QUICKNET_CHAIN, round_, signature)
+
+
+def is_signed(chain: Chain, round_: int, signature: bytes) -> bool | None:
+    """Whether the chain has signed this round. None if neither the package pyblst nor py_ecc is installed.
+
+    pyblst takes a millisecond, py_ecc seconds.
+    """
     message = sha256(round_.to_bytes(8, "big")).digest()
+    # The point at infinity signs nothing: the first byte has its flag.
+    if len(signature) != SIGNATURE_BYTES or signature[0] & 0x40:
+        return False
+    for check in (_is_signed_by_blst, _is_signed_by_py_ecc):
+        try:
+            return check(chain.key, message, signature)
+        except ImportError:
+            continue
+    return None
+
+
+def _is_signed_by_blst(key: bytes, message: bytes, signature: bytes) -> bool:
+    blst = import_module("pyblst")
+    try:
+        # Refuses points outside of the group of prime order.
+        point, public = blst.BlstP1Element().uncompress(signature), blst.BlstP2Element().uncompress(key)
+    except ValueError:
+        return False
+    hashed = blst.BlstP1Element().hash_to_group(message, QUICKNET_DST)
+    generator = blst.BlstP2Element().uncompress(_G2)
+    return bool(blst.final_verify(blst.miller_loop(point, generator), blst.miller_loop(hashed, public)))
+
+
+def _is_signed_by_py_ecc(key: bytes, message: bytes, signature: bytes) -> bool:
+    bls, curve = import_module("py_ecc.bls.hash_to_curve"), import_module("py_ecc.optimized_bls12_381")
+    points = import_module("py_ecc.bls.point_compression")
     try:
         point = points.decompress_G1(int.from_bytes(signature, "big"))
     except ValueError:
         return False
-    halves = (int.from_bytes(QUICKNET_KEY[:48], "big"), int.from_bytes(QUICKNET_KEY[48:], "big"))
+    halves = (int.from_bytes(key[:48], "big"), int.from_bytes(key[48:], "big"))
     # A point outside of the group of prime order, or the point at infinity, signs nothing.
     if curve.is_inf(point) or not curve.is_inf(curve.multiply(point, curve.curve_order)):
         return False
@@ -489,6 +564,8 @@ def check_of_proof(sale: Transcript, *, line: str, index: int, proof: str) -> Ch
         data = json.loads(proof, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"the proof is not usable JSON: {error}") from error
+    if isinstance(data, dict) and isinstance(data.get("receipt"), dict):
+        data = data["receipt"]  # as it was saved, with its signature beside it
     if not isinstance(data, dict) or not isinstance(data.get("proof"), list):
         raise Unusable("the proof is not an object with the members leaf and proof")
     nodes = [_bytes({"node": node}, "node", DIGEST_BYTES) for node in data["proof"]]
@@ -502,10 +579,11 @@ def _known(sale: Transcript, line: str) -> Line:
     return sale.lines[line]
 
 
-def _verify(path: str, line: str | None, index: int | None, proof: str | None) -> int:
+def _verify(path: str, line: str | None, index: int | None, proof: str | None, chain: str | None) -> int:
     sale = read(_read_file(path))
+    known = read_chain(_read_file(chain)) if chain else QUICKNET_CHAIN
     requested = number_in(sale, line=line, index=index) if line is not None and index is not None else None
-    found = list(checks(sale))
+    found = list(checks(sale, known))
     if line is not None and index is not None and proof is not None:
         found.append(check_of_proof(sale, line=line, index=index, proof=_read_file(proof)))
     print(f"sale {sale.sale!r}, {len(sale.lines)} lines")
@@ -546,6 +624,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     verify.add_argument("--line", help="code of a line in the transcript")
     verify.add_argument("--index", type=_positive, help="an index in that line; the last line printed is its number")
     verify.add_argument("--proof", help="a JSON file with the leaf and the proof of a receipt for that index")
+    verify.add_argument(
+        "--chain", help="a JSON file: what a relay answers at /info. Only for a chain of drand of your own"
+    )
     arguments = parser.parse_args(argv)
     if (arguments.line is None) != (arguments.index is None):
         verify.error("--line and --index go together")
@@ -561,7 +642,7 @@ def main(argv: list[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = _arguments(argv)
     try:
-        return _verify(arguments.file, arguments.line, arguments.index, arguments.proof)
+        return _verify(arguments.file, arguments.line, arguments.index, arguments.proof, arguments.chain)
     except Unusable as error:
         print(f"unusable: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,10 @@
     {"receipt": {"version": 1, "sale": code, "line": code, "index": 7, "time": ms since 1970, "holder": {axis: mark}},
      "key": id of the public key, "signature": base64url}
 
+Where the line has committed to its entries (version 2 of the draw), the receipt also has "cohort" and "root" (hex) of
+the entries, "state" and "leaf" (hex) of its index, and "proof": the nodes (hex) from the leaf to the root. lottery.py
+checks the proof.
+
 Signed (Ed25519) are the bytes of "flashsale/receipt/v1", a line feed, and the receipt as JSON by RFC 8785: names
 sorted, no spaces, UTF-8. A mark stands for a proven value and does not reveal it. The id of a key is its RFC 7638
 thumbprint. To check a receipt, anyone needs only this file and the Python package `cryptography`:
@@ -44,8 +48,19 @@ class Unusable(ValueError):
     """A file is not a receipt or not a list of keys."""
 
 
-def statement(*, sale: str, line: str, index: int, time_ms: int, digests: Mapping[str, bytes]) -> dict[str, Any]:
-    """The content of a receipt. `digests` are those of the holder by axis, `time_ms` is when the place was given."""
+def statement(
+    *,
+    sale: str,
+    line: str,
+    index: int,
+    time_ms: int,
+    digests: Mapping[str, bytes],
+    inclusion: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of a receipt. `digests` are those of the holder by axis, `time_ms` is when the place was given.
+
+    `inclusion` has the members that prove the index to be among the entries of its line.
+    """
     return {
         "version": VERSION,
         "sale": sale,
@@ -53,6 +68,7 @@ def statement(*, sale: str, line: str, index: int, time_ms: int, digests: Mappin
         "index": index,
         "time": time_ms,
         "holder": {axis: holder_mark(axis, digest) for axis, digest in digests.items()},
+        **(inclusion or {}),
     }
 
 
@@ -62,7 +78,10 @@ def holder_mark(axis: str, digest: bytes) -> str:
 
 
 def signed_bytes(receipt: Mapping[str, Any], tag: bytes = TAG) -> bytes:
-    """The bytes that are signed. Raises Unusable when the receipt has more than strings, whole numbers and objects."""
+    """The bytes that are signed.
+
+    Raises Unusable when the receipt has more than strings, whole numbers, objects and lists.
+    """
     _refuse_other_types(receipt)
     try:
         return tag + json.dumps(receipt, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -77,8 +96,11 @@ def _refuse_other_types(value: object, depth: int = 1) -> None:
     if isinstance(value, Mapping) and all(isinstance(name, str) and name.isascii() for name in value):
         for part in value.values():
             _refuse_other_types(part, depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            _refuse_other_types(part, depth + 1)
     elif not isinstance(value, str) and not (type(value) is int and abs(value) < 2**53):
-        raise Unusable("a receipt has strings, whole numbers and objects only")
+        raise Unusable("a receipt has strings, whole numbers, objects and lists only")
 
 
 class Signer:

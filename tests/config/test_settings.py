@@ -154,3 +154,16 @@ def test_options_in_the_database_url_are_kept(tmp_path: Path) -> None:
         " -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 -c tcp_user_timeout=30000 -c statement_timeout=30000"
     )
     assert (options["keepalives_idle"], options["tcp_user_timeout"]) == (10, 30_000)
+
+
+def test_connections_go_to_the_one_of_several_hosts_that_takes_writes(tmp_path: Path) -> None:
+    def books(url: str, **more: str) -> dict[str, Any]:
+        env = {"FLASHSALE_DEMO": "1", "DATABASE_URL": url, **more}
+        return dict(_settings("DATABASES", var=tmp_path, **env)["DATABASES"]["default"])
+
+    found = books("postgres://u:p@a:5432,b:5433/n")
+    assert (found["HOST"], found["PORT"], found["ENGINE"]) == ("a,b", "5432,5433", "config.postgresql")
+    assert found["OPTIONS"]["target_session_attrs"] == "read-write"
+    assert books("postgres://u:p@a/n?target_session_attrs=any")["OPTIONS"]["target_session_attrs"] == "any"
+    pooled = books("postgres://u:p@a:6432/n", FLASHSALE_DB_POOLER="transaction")
+    assert (pooled["POOLED"], "options" in pooled["OPTIONS"]) == (True, False)

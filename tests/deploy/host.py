@@ -71,7 +71,7 @@ class Host:
 
     def run_once(self, name: str) -> str:
         """Runs a service that ends by itself. Returns its output. Raises CalledProcessError when it fails."""
-        return self._run(self._command(name), env=self._environment(name), timeout=60)
+        return self._run(self._command(name), env=self._environment(name), timeout=300)
 
     def healthy(self, name: str) -> bool:
         """The result of the service's own health check."""

@@ -9,7 +9,23 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from flashsale.life import appeal, audit, cancel, erase, notify, read_contacts, refund, release, retention, review
+from flashsale.life import (
+    advisory_lock,
+    alarms,
+    appeal,
+    audit,
+    cancel,
+    erase,
+    monitor,
+    notify,
+    read_contacts,
+    reallocate,
+    refund,
+    release,
+    retention,
+    review,
+    settlement,
+)  # fmt: skip
 from flashsale.models import Case, Record, Reservation, Sale, Unit
 from flashsale.web.sessions import SessionStore
 from tests.factories import PHONE, Shopper, end_now, lobby_sale, open_now, poco_campaign, tend
@@ -38,6 +54,17 @@ def main() -> None:
     read_contacts.read_contacts(reservations=bought[2:], by=staff[0])
     notify.send_due()
     refund.refund_due()
+    # Work of which one process at a time has the advisory lock.
+    review.execute(run=review.start(sale=sale, by=staff[0]).pk)
+    monitor.check_all()
+    alarms.look()
+    settlement.make_due()
+    follow_up = lobby_sale(sale.campaign, stock={PHONE: 0})
+    reallocate.reallocate(source=sale, target=follow_up.allocations.get(), reserve=0)
+    for _ in range(20):
+        with advisory_lock.advisory_lock(7, 7, wait=True) as acquired:
+            assert acquired
+            Sale.objects.count()
     retention.forget_due()
     SessionStore().create()
     say(sale, [given_back.id, *(order.pk for order in bought)])

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -20,7 +22,7 @@ from tests import servers
 from tests.factories import lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "on_postgresql")]
-APP, PASSWORD = f"app_{os.getpid()}", "correct horse's battery"
+APP, REPORTS, PASSWORD = f"app_{os.getpid()}", f"reports_{os.getpid()}", "correct horse's battery"
 RUN = "import django; django.setup(); from tests.faults import app_role; app_role.main()"
 
 
@@ -44,6 +46,16 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     url = urlsplit(servers.books_url())
     yield urlunsplit(url._replace(netloc=f"{APP}@{url.hostname}:{url.port}"))
     owner_runs(f"DROP OWNED BY {APP}", f"DROP ROLE {APP}")
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the test database for a role for reports."""
+    monkeypatch.setenv("FLASHSALE_APP_PASSWORD", PASSWORD)
+    call_command("grants", REPORTS, reports=True, verbosity=0)
+    url = urlsplit(servers.books_url())
+    yield urlunsplit(url._replace(netloc=f"{REPORTS}@{url.hostname}:{url.port}"))
+    owner_runs(f"DROP OWNED BY {REPORTS}", f"DROP ROLE {REPORTS}")
 
 
 def rights(table: str) -> str:
@@ -74,8 +86,8 @@ def test_the_role_lives_the_whole_life_of_a_sale(app: str) -> None:
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["who"] == APP
     assert answer["states"] == ["released", "cancelled", "confirmed", "confirmed"]
-    assert answer["units"] == ["free", "returned", "sold", "sold"]
-    assert {"publish", "cancel", "appeal", "read_contact"} <= set(answer["records"])
+    assert answer["units"] == ["free", "free", "sold", "sold"]
+    assert {"publish", "cancel", "appeal", "read_contact", "review", "reallocate"} <= set(answer["records"])
     assert answer["broken"] == []
 
 
@@ -245,3 +257,82 @@ def test_doctor_says_when_the_role_could_drop_the_triggers(app: str, settings: A
         finally:
             cursor.execute("RESET SESSION AUTHORIZATION")
     assert (check.ok, check.found) == (True, f"{APP} has the rights of the app")
+
+
+EVERY_COLUMN = """
+    SELECT relname, attname FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+        AND has_column_privilege(%s, c.oid, attnum, 'SELECT')"""
+EVERY_OTHER_RIGHT = """
+    SELECT relname FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+        AND (has_table_privilege(%(role)s, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+            OR has_any_column_privilege(%(role)s, c.oid, 'INSERT, UPDATE, REFERENCES'))"""
+
+
+def limits_of(role: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolconfig FROM pg_roles WHERE rolname = %s", [role])
+        return sorted(cursor.fetchone()[0])
+
+
+def test_a_role_for_reports_reads_figures_and_nothing_that_names_people(reports: str) -> None:
+    lobby_sale()
+    expected = set()
+    for name, hidden in database_roles.READABLE.items():
+        model = apps.get_model("flashsale", name)
+        columns = {field.column for field in model._meta.concrete_fields}
+        assert set(hidden) <= columns, name
+        expected |= {(model._meta.db_table, column) for column in columns - set(hidden)}
+    with connection.cursor() as cursor:
+        cursor.execute(EVERY_COLUMN, [REPORTS])
+        assert set(cursor.fetchall()) == expected
+        cursor.execute(EVERY_OTHER_RIGHT, {"role": REPORTS})
+        assert cursor.fetchall() == []
+    assert result(reports, "SELECT state, count(*), sum(amount) FROM flashsale_reservation GROUP BY state") == "done"
+    for statement in (
+        "SELECT * FROM flashsale_reservation", "SELECT metadata FROM flashsale_reservation",
+        "SELECT salt FROM flashsale_campaign", "SELECT secret FROM flashsale_sale", "SELECT * FROM flashsale_contact",
+        "SELECT password FROM auth_user", "SELECT * FROM django_session", "SELECT * FROM flashsale_record",
+        "BEGIN READ WRITE; DELETE FROM flashsale_stock", "BEGIN READ WRITE; CREATE TABLE mine (x int)",
+        "BEGIN READ WRITE; CREATE TEMPORARY TABLE mine (x int)",
+    ):  # fmt: skip
+        assert result(reports, statement) == "InsufficientPrivilege", statement
+    assert limits_of(REPORTS) == [
+        "default_transaction_read_only=on", "idle_in_transaction_session_timeout=60000", "statement_timeout=300000",
+    ]  # fmt: skip
+    with ExitStack() as stack:
+        for _ in range(database_roles.REPORT_CONNECTIONS):
+            stack.enter_context(psycopg.connect(reports, password=PASSWORD))
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            psycopg.connect(reports, password=PASSWORD)
+
+
+def test_the_role_has_the_limits_that_its_processes_cannot_set_behind_a_pooler(
+    app: str, settings: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keepalive = ["tcp_keepalives_count=4", "tcp_keepalives_idle=10", "tcp_keepalives_interval=5"]
+    wanted = ["idle_in_transaction_session_timeout=10000", "statement_timeout=30000", *keepalive]
+    monkeypatch.delenv("FLASHSALE_APP_PASSWORD")
+    settings.FLASHSALE_DB_IDLE_S = 10
+    call_command("grants", APP)
+    assert limits_of(APP) == [*wanted, "tcp_user_timeout=30000"]
+    settings.FLASHSALE_DB_STATEMENT_S, settings.FLASHSALE_DB_IDLE_S = 5, 7
+    call_command("grants", APP)
+    assert limits_of(APP)[:2] == ["idle_in_transaction_session_timeout=7000", "statement_timeout=5000"]
+    # An owner that is no superuser says what a superuser must run.
+    monkeypatch.setattr(database_roles, "may_alter", lambda _: False)
+    settings.FLASHSALE_DB_IDLE_S = 8
+    capsys.readouterr()
+    call_command("grants", APP)
+    assert f"ALTER ROLE {APP} SET idle_in_transaction_session_timeout = 8000;" in capsys.readouterr().out
+    assert limits_of(APP)[0] == "idle_in_transaction_session_timeout=7000"
+
+
+def test_only_roles_with_the_right_may_alter_others(app: str, reports: str) -> None:
+    assert database_roles.may_alter(APP)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION AUTHORIZATION {APP}")
+        try:
+            assert not database_roles.may_alter(REPORTS)
+        finally:
+            cursor.execute("RESET SESSION AUTHORIZATION")

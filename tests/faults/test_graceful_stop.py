@@ -18,9 +18,9 @@ from pytest_django import Settings
 from flashsale.management.doctor import work
 from flashsale.models import Notice, Reservation
 from simulation.processes import Process, free_port, wait_http
+from simulation.scale.selling_crowd import Crowd
 from tests import servers
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.selling_crowd import Crowd
 from tests.faults.steps import broken
 from tests.mail_server import MailServer, mail_server
 from tests.web.partner import key_of

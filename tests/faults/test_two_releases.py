@@ -20,9 +20,9 @@ from django.db import connection
 from flashsale.life.audit import Verdict, audit
 from flashsale.models import Reservation, Sale, Unit
 from simulation.processes import Process, free_port, wait_http
+from simulation.scale.selling_crowd import STEPS, Crowd
 from tests import servers, soak
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
-from tests.faults.selling_crowd import STEPS, Crowd
 from tests.loop import in_a_loop
 from tests.web.partner import key_of
 

@@ -40,6 +40,7 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "number_extra_time": lambda: scripts.number_extra_time(CARD, FIRST, numbers={2: 2}),
     "reserve": lambda: scripts.reserve(CARD, FIRST, seed=SEED, request=request(2)),
     "retake": lambda: scripts.retake(CARD, FIRST, held=HELD, called=9, promised=0, kept_ms=9),
+    "root": lambda: scripts.root(CARD, FIRST, cohort=10, root=SEED, round_=9, waits=True),
     "seed": lambda: scripts.seed(CARD, FIRST, cohort=10, seed=SEED),
     "survey": lambda: scripts.survey(CARD, FIRST),
     "apply_decision": lambda: scripts.apply_decision(CARD, revision=9, state="paused"),

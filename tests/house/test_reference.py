@@ -39,6 +39,11 @@ MAY_BE_MISSING = {
     "Reservation": {"now"},
     "EnteredItem": {"answer", "problem"},
     "LookedItem": {"answer", "problem"},
+    # Version 2 of the draw.
+    "Status": {"draw"},
+    "Receipt": {"cohort", "root", "state", "leaf", "proof"},
+    "Transcript": {"frozen_at"},
+    "DrawnLine": {"root", "states"},
 }
 
 

@@ -21,7 +21,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 NOW = timezone.now()
 # The tables refuse these alone in a draft, or they are the publication itself.
-NOT_ALONE = {("sale", "published_at"), ("allocation", "successor"), ("allocation", "rolls_over_at")}
+NOT_ALONE = {
+    ("sale", "published_at"), ("sale", "beacon"), ("sale", "freeze_s"), ("allocation", "successor"),
+    ("allocation", "rolls_over_at"),
+}  # fmt: skip
 ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISION.get(name, ()))]
 # Fields that hold when a row was made or what Redis knows, and no form shows them; and how letters look, and who gets
 # them; and how partners call us. No promise rests on any of them.
@@ -39,6 +42,9 @@ BOOKKEEPING = {
         "paused_ms",
         "slower_rate",
         "slower_until",
+        "entries_frozen_at",
+        "beacon_round",
+        "beacon_signature",
     },
     "allocation": {"block", "entered", "cohort", "seed", "called", "lapsed"},
 }

@@ -46,7 +46,8 @@ NEW_COLUMNS = {
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
-    "alarm", "alarmmessage", "bankaccount", "calendarlink", "casenote", "checkoutpass", "delivery", "event", "inbox",
+    "alarm", "alarmmessage", "bankaccount", "calendarlink", "casenote", "checkoutpass", "delivery", "entries",
+    "entriestile", "event", "inbox",
     "personrequest", "proposal", "refund", "rehearsal", "restriction", "ringorder", "salecheck", "salesample",
     "sandboxcall", "settlement", "settlementday", "settlementline", "staffaccount", "staffcampaign", "trailkey",
     "webhook",

@@ -18,7 +18,7 @@ KEPT: dict[str, dict[str, str]] = {
         "letter_colour salt",
         "Channel": "code name entry_url payment_accounts quotas checkout_url frame_origins",
         "PublishedRuleSet": "content hash note",
-        "Sale": "code name message sealed_secret secret commitment",
+        "Sale": "code name message sealed_secret secret commitment beacon_chain beacon_signature",
         "Allocation": "code name seed",
         "Offer": "sku name",
         "Unit": "serial sku",
@@ -37,6 +37,10 @@ KEPT: dict[str, dict[str, str]] = {
         "SaleCheck": "broken state",
         "Rehearsal": "name terms digest why progress processors figures report",
         "CrowdBackup": "out seen entered",
+        "Entries": "root heads",
+    },
+    "hashes of keyed digests: the erasure of a campaign deletes them, and other people's proofs need them until then": {
+        "EntriesTile": "leaves states",
     },
     "ids and words of catalogues; the trail has no personal data (models/record.py)": {
         "Record": "who what subject why facts previous hash",

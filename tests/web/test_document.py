@@ -47,6 +47,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
         ("get", "/v1/events"), ("post", "/v1/passes/redeem"),
         ("get", "/v1/keys"), ("post", "/v1/keys/rotate"),
         ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
+        ("get", "/v1/sales/{code}/draw"),
         ("get", "/v1/sales/{code}/fairness"),
         ("get", "/v1/sales/{code}/rules"), ("post", "/v1/sales/{sale}/lines/{line}/list"), ("post", "/v1/eligibility"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),

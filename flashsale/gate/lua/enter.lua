@@ -1,5 +1,5 @@
 -- Gives each person of a batch of at most 64 a place in a line: the place that the person has, or the next index.
--- The first call after the opening fixes the line's cohort before it gives an index. So the cohort holds the people who were there,
+-- The first call after the freeze fixes the line's cohort before it gives an index. So the cohort holds the people who were there,
 -- even if no process has looked after the sale for an hour.
 -- Guarantee: one place per person and sale and kind of proof, whatever is sent at once or again; a partner's word never finds, joins
 --   or voids a place that a code proved (prelude.lua); once numbers are known, a proof that is new to a place does not lead to it,
@@ -65,7 +65,7 @@ local closed_for = shut()
 local over = closed_for == 'called_off' or closed_for == 'closed'
 local state, used, used_in_sale, unpaid, listed
 if over or not closed_for then
-  if not over and not sale.frozen and sale.wall >= sale.opens then
+  if not over and not sale.frozen and sale.wall >= sale.freezes then
     freeze_line(sale, KEYS[2])
     sale.frozen = true
   end

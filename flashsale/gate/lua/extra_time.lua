@@ -6,7 +6,7 @@
 -- Answers: {word} of granted, not_ready, place_voided, place_left, already_called, no_more_time
 local sale = read_sale()
 local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'late')
-if not sale or (line[1] or '') ~= ARGV[4] or (sale.frozen and ARGV[3] == '0') then return {'not_ready'} end
+if not sale or (line[1] or '') ~= ARGV[4] or is_being_drawn(sale, KEYS[2], tonumber(ARGV[3])) then return {'not_ready'} end
 if redis.call('SISMEMBER', KEYS[5], ARGV[2]) == 1 then return {'place_voided'} end
 if redis.call('GETBIT', KEYS[4], ARGV[2]) == 1 then return {'place_left'} end
 if redis.call('ZSCORE', KEYS[3], ARGV[2]) then return {'granted'} end

@@ -8,7 +8,7 @@ local sale = read_sale()
 if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[2]), tonumber(ARGV[3])
 -- A caller that has another seed, or has no seed although the line is frozen, would mark the wrong number.
-if (redis.call('HGET', KEYS[2], 'seed') or '') ~= ARGV[4] or (sale.frozen and number == 0) then return {'not_ready'} end
+if (redis.call('HGET', KEYS[2], 'seed') or '') ~= ARGV[4] or is_being_drawn(sale, KEYS[2], number) then return {'not_ready'} end
 redis.call('SETBIT', KEYS[5], index, 1)
 redis.call('ZREM', KEYS[6], index)
 if redis.call('SETBIT', KEYS[3], index, 1) == 0 then

@@ -8,7 +8,7 @@ if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[2]), tonumber(ARGV[3])
 local seed = redis.call('HGET', KEYS[2], 'seed') or ''
 -- A caller that has another seed, or has no seed although the line is frozen, would mark the wrong number.
-if seed ~= ARGV[4] or (sale.frozen and number == 0) then return {'not_ready'} end
+if seed ~= ARGV[4] or is_being_drawn(sale, KEYS[2], number) then return {'not_ready'} end
 local out = redis.call('GETBIT', KEYS[3], index) == 1
 if not out and number > 0 and redis.call('GETBIT', KEYS[4], number) == 1 then return {'place_spent'} end
 

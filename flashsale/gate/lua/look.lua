@@ -7,6 +7,9 @@
 --     old number of a carried line        spent                  `seen` becomes 1, `spent` 0 (the index is the number)
 --     digests not in the place buckets    the person is unknown  the digests are written
 --
+-- Where the sale commits to its entries, an index of the gap that was not seen before the freeze stays out: the tree of the entries says
+-- that it was never given. Its owner enters again, behind the cohort.
+--
 -- A later look finds `seen` = 1 and changes nothing: a place that was left after its first look stays out.
 -- Then the digests show whether the person has another place. In a line that was lost, or that carries an order over:
 --
@@ -26,7 +29,7 @@ keep_paces({[KEYS[8]] = after})
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[3]), tonumber(ARGV[4])
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'lost', 'carried')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'lost', 'carried', 'cohort')
 if (line[1] or '') ~= ARGV[5] then return {'not_ready'} end
 local called = tonumber(line[2])
 
@@ -38,9 +41,11 @@ local out = redis.call('GETBIT', out_here, index) == 1
 if line[4] == '1' then
   -- The index is the number, drawn or not.
   if redis.call('SETBIT', KEYS[7], index, 1) == 0 then redis.call('SETBIT', KEYS[4], index, 0) end
+elseif out and sale.commits and sale.frozen and index <= tonumber(line[5] or 0) then
+  return {'looked', 'left', sale.now, 0, called}
 elseif out and index <= tonumber(line[3] or 0) and redis.call('GETBIT', KEYS[7], index) == 0 then
   -- While the line is being drawn, the numbers of places that are out are being marked as spent.
-  if sale.frozen and number == 0 then return {'not_ready'} end
+  if is_being_drawn(sale, KEYS[2], number) then return {'not_ready'} end
   out = false
   redis.call('SETBIT', KEYS[7], index, 1)
   redis.call('SETBIT', out_here, index, 0)

@@ -65,10 +65,12 @@ end
 
 -- The sale's state, or nil when this server does not know the sale, or knows an older state of it.
 local function read_sale()
-  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until', 'replication', 'mark')
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until', 'replication', 'mark', 'freeze_ms', 'commits')
   if not is_current(field[1], field[12], field[13]) then return nil end
   local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
-                claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[9] == '1', runs_until = tonumber(field[11])}
+                claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[9] == '1', runs_until = tonumber(field[11]),
+                commits = field[15] == '1'}
+  sale.freezes = sale.opens - tonumber(field[14] or 0)
   sale.wall = wall_clock()
   local since = tonumber(field[10])
   sale.still = sale.runs_until > 0 and (sale.runs_until < sale.wall or sale.runs_until == since)
@@ -94,12 +96,18 @@ local function outside_window(sale, line_opens)
   return nil
 end
 
--- Fixes a line's cohort: all who had entered at the opening. The first script after the opening calls this before it gives an index.
--- If the opening was moved since, the cohort is fixed anew; a line that is drawn stays as it is.
+-- Fixes a line's cohort: all who had entered at the freeze. The first script after the freeze calls this before it gives an index.
+-- If the opening was moved since, the cohort is fixed anew; a line that is drawn, or has committed to its entries, stays as it is.
 local function freeze_line(sale, key)
-  local line = redis.call('HMGET', key, 'seed', 'frozen_for', 'entered')
+  local line = redis.call('HMGET', key, 'seed', 'frozen_for', 'entered', 'root')
   local opens = string.format('%.0f', sale.opens)
-  if not line[1] and line[2] ~= opens then redis.call('HSET', key, 'cohort', line[3], 'frozen_for', opens) end
+  if not line[1] and not line[4] and line[2] ~= opens then redis.call('HSET', key, 'cohort', line[3], 'frozen_for', opens) end
+end
+
+-- Whether nothing may be marked by number in a line that is frozen: it will be drawn in a moment. While it waits for its beacon, places
+-- are marked by index, and the draw marks their numbers.
+local function is_being_drawn(sale, key, number)
+  return sale.frozen and number == 0 and redis.call('HGET', key, 'waits') ~= '1'
 end
 
 -- How many bits from `first` to `last` are set. Redis 6.2 counts whole bytes only, so the edges are read bit by bit.

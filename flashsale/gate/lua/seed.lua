@@ -5,5 +5,8 @@
 -- Answers: {word} of looked, not_ready
 local sale = read_sale()
 if not sale or not sale.frozen then return {'not_ready'} end
-if redis.call('HSETNX', KEYS[2], 'seed', ARGV[3]) == 1 then redis.call('HSET', KEYS[2], 'cohort', ARGV[2]) end
+if redis.call('HSETNX', KEYS[2], 'seed', ARGV[3]) == 1 then
+  redis.call('HSET', KEYS[2], 'cohort', ARGV[2])
+  redis.call('HDEL', KEYS[2], 'waits')
+end
 return {'looked'}

@@ -5,7 +5,7 @@
 -- Answers: {'looked', free units of each offer, name, value ...} or {'not_ready'}. The names are the fields of Survey in messages.py.
 local sale = read_sale()
 if not sale then return {'not_ready'} end
-local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left', 'gaps', 'removed', 'late', 'buyers', 'bought')
+local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left', 'gaps', 'removed', 'late', 'buyers', 'bought', 'root', 'round', 'waits')
 local called = tonumber(line[5])
 
 local lapsed = over_upto(sale, KEYS[4], tonumber(line[6]), called, sale.claim)
@@ -37,4 +37,5 @@ return {'looked', free,
   'called', called, 'called_at', last_wave(), 'lapsed', lapsed, 'open_claims', open, 'second_claims', second,
   'held', tonumber(line[7]), 'sold', tonumber(line[8]), 'left', tonumber(line[9]),
   'expected', string.format('%.6f', expected_quantity(ARGV[2], line[13], line[14])),
-  'gaps', tonumber(line[10] or 0), 'removed', tonumber(line[11] or 0), 'mark', mark}
+  'gaps', tonumber(line[10] or 0), 'removed', tonumber(line[11] or 0), 'mark', mark, 'root', line[15] or '',
+  'round', tonumber(line[16] or 0), 'waits', tonumber(line[17] or 0)}

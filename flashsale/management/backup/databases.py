@@ -235,9 +235,13 @@ def _maintenance() -> "psycopg.Connection[Any]":
 
 
 # What libpq and psycopg need to reach the server.
-PASSED = ("host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
+PASSED = (
+    "host", "port", "user", "password", "target_session_attrs", "sslmode", "sslrootcert", "sslcert", "sslkey",
+    "connect_timeout",
+)  # fmt: skip
 OF_LIBPQ = {
     "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
     "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 }  # fmt: skip
 

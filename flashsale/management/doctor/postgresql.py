@@ -1,4 +1,4 @@
-"""PostgreSQL: does a commit survive a power cut, and are there enough connections."""
+"""PostgreSQL: does a commit survive a power cut, does its standby follow, and are there enough connections."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,7 @@ OLDEST = 140000
 USED_MAX = 0.8
 # Connections that commands, backups and people need besides the servers.
 SPARE = 10
+NAMES = ("server_version", "max_connections", "superuser_reserved_connections", "synchronous_standby_names")
 # What each setting must not be, and why.
 UNSAFE = {
     ("fsync", "off"): "a power cut damages the database",
@@ -31,9 +32,11 @@ def postgresql(processes: int = 0) -> Check:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)",
-                [["server_version", "max_connections", "superuser_reserved_connections", *(key for key, _ in UNSAFE)]],
+                [[*NAMES, *(key for key, _ in UNSAFE)]],
             )
             values = dict(cursor.fetchall())
+            cursor.execute("SELECT count(*) FROM pg_stat_replication")
+            standbys = int(cursor.fetchone()[0])
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
             used = cursor.fetchone()[0]
             version = cursor.connection.info.server_version
@@ -41,7 +44,12 @@ def postgresql(processes: int = 0) -> Check:
         return Check(name, False, f"no answer: {type(error).__name__}", EXPECTED, "set DATABASE_URL")
     most = int(values["max_connections"]) - int(values["superuser_reserved_connections"])
     problems = dict(_problems(values, version=version, used=used, most=most, processes=processes))
-    found_text = "\n".join([f"{values['server_version']}, {used} of {most} connections", *problems])
+    if values["synchronous_standby_names"] and not standbys:
+        text = "synchronous_standby_names is set, and no standby is connected: no commit ends"
+        problems[text] = "start the standby; if it is gone: ALTER SYSTEM RESET synchronous_standby_names, and reload"
+    kind = "synchronous" if values["synchronous_standby_names"] else "asynchronous: a promotion may lose orders"
+    followed = f", {standbys} standby ({kind})" if standbys else ""
+    found_text = "\n".join([f"{values['server_version']}, {used} of {most} connections{followed}", *problems])
     return in_production(Check(name, not problems, found_text, EXPECTED, "\n".join(dict.fromkeys(problems.values()))))
 
 

@@ -37,10 +37,10 @@ const draw = (() => {
 
   const commitment = async (secret) => hex(await sha256(utf8("flashsale/commit/v1"), bytes(secret)));
 
-  async function seed(secret, line, cohort, beacon) {
+  async function seed(secret, line, cohort, beacon, root = "") {
     const code = utf8(line);
-    const parts = [bytes(secret), bigEndian(code.length, 2), code, bigEndian(cohort, 8), bytes(beacon)];
-    return hex(await sha256(utf8("flashsale/seed/v1"), ...parts));
+    const parts = [bytes(secret), bigEndian(code.length, 2), code, bigEndian(cohort, 8), bytes(root + beacon)];
+    return hex(await sha256(utf8("flashsale/seed/v" + (root ? 2 : 1)), ...parts));
   }
 
   async function check(transcript, line, index, promised) {
@@ -48,7 +48,7 @@ const draw = (() => {
     const fits =
       drawn &&
       (await commitment(transcript.secret)) === promised &&
-      (await seed(transcript.secret, line, drawn.cohort, "")) === drawn.seed;
+      (await seed(transcript.secret, line, drawn.cohort, (transcript.beacon || {}).randomness || "", drawn.root)) === drawn.seed;
     return fits ? number(index, drawn.cohort, drawn.seed) : 0;
   }
 

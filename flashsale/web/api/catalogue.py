@@ -3,12 +3,15 @@
 from typing import Any, cast
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.life.requirements import requirements_of
-from flashsale.models import Sale
+from flashsale.models import Entries, Sale
+from flashsale.models import EntriesTile as Tile
+from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
 from flashsale.web.api import sale_serializers
@@ -85,6 +88,53 @@ class SaleRuleSet(PublicView):
         return cacheable(Response({"number": rules.version, "hash": rules.hash, "rules": rules.content}), RULES_FRESH_S)
 
 
+class SaleDraw(PublicView):
+    """What is public of a sale's draw now."""
+
+    @extend_schema(operation_id="readDraw", responses=sale_serializers.SaleDrawSerializer)
+    def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
+        """The state of the draw, at any time: its kind, and the root of the entries before any number is known."""
+        sale = published_sale(code)
+        data = sale_serializers.SaleDrawSerializer(sale, context={"entries": entries_of(sale)}).data
+        return cacheable(Response(data), CATALOGUE_FRESH_S if sale.frozen_at is None else TRANSCRIPT_FRESH_S)
+
+
+class EntriesTile(PublicView):
+    """A part of the entries of a line."""
+
+    # Not in the description of the API, because its answer is bytes. docs/fairness.md has it.
+    @extend_schema(exclude=True)
+    def get(self, request: Request, sale: str, line: str, tile: int) -> HttpResponse:  # noqa: ARG002 - the framework's
+        """Up to 1,024 leaves of the entries, 32 bytes each, from index 1,024 * tile + 1 on.
+
+        All tiles together give the root. A leaf is a hash, so it names no person.
+        """
+        found = Tile.objects.filter(entries__allocation__in=published_sale(sale).allocations.filter(code=line))
+        row = found.filter(number=tile).values_list("leaves", flat=True).first()
+        if row is None:
+            raise Refused(
+                Outcome.NOT_FOUND, "The line has no such tile: it is not frozen yet, or it has fewer entries."
+            )
+        answer = HttpResponse(bytes(row), content_type="application/octet-stream")
+        answer.headers["Cache-Control"] = f"public, max-age={TRANSCRIPT_FRESH_S}, immutable"
+        return answer
+
+
+def entries_of(sale: Sale) -> list[Entries]:
+    """What the lines of a sale have committed to, in their order; empty before."""
+    return list(
+        Entries.objects.filter(allocation__sale=sale).select_related("allocation").order_by("allocation__line_id")
+    )
+
+
+def _beacon(sale: Sale) -> lottery.Beacon | None:
+    if not sale.beacon_chain:
+        return None
+    return lottery.Beacon(
+        sale.beacon_chain, sale.beacon_round or 0, bytes(sale.beacon_signature or b""), sale.randomness
+    )
+
+
 def _published() -> QuerySet[Sale]:
     rows = Sale.objects.exclude(state=SaleState.DRAFT)
     return rows.select_related("campaign", "rules", "clock").prefetch_related(
@@ -109,6 +159,15 @@ def _transcript(sale: Sale) -> dict[str, Any]:
     lines = list(sale.allocations.all())
     if sale.frozen_at is None or not all(line.seed for line in lines):
         raise Refused(Outcome.NOT_FOUND, "The lines are not drawn yet. The secret is public after the draw.")
+    if sale.commits_entries:
+        assert sale.entries_frozen_at is not None, "the table refuses numbers before entries"
+        return lottery.transcript_2(
+            sale=sale.code,
+            secret=sale.draw_secret(),
+            frozen_at=int(sale.entries_frozen_at.timestamp()),
+            lines={row.allocation.code: (row.cohort, bytes.fromhex(row.root), row.states) for row in entries_of(sale)},
+            drand=_beacon(sale),
+        )
     return {
         "version": 1,
         "sale": sale.code,

@@ -144,7 +144,17 @@ SCHEMAS: dict[str, Schema] = {
                 "type": "string",
                 "description": "A text to shoppers. Two lines: the same text in Indonesian and in English.",
             },
-        }
+            "draw": _object(
+                {
+                    "freezes_at": MS,
+                    "root": {"type": "string", "description": "Of the entries, hex; empty until the freeze."},
+                    "round": {"type": ["integer", "null"], "description": "Of the declared beacon; null: none yet."},
+                    "round_at": _or_null(MS),
+                },
+                description="Only where the draw is of version 2. More at /v1/sales/{sale}/draw.",
+            ),
+        },
+        optional=("draw",),
     ),
     "EnterRequest": _request(
         {
@@ -208,7 +218,14 @@ SCHEMAS: dict[str, Schema] = {
                 "additionalProperties": TEXT,
                 "description": "A short mark of each proven value, by axis.",
             },
-        }
+            "cohort": {"type": "integer", "description": "How many entries the line has committed to."},
+            "root": {"type": "string", "description": "The root of these entries, hex."},
+            "state": {"type": "integer", "enum": [0, 1, 2], "description": "0: the index had entered at the freeze."},
+            "leaf": {"type": "string", "description": "The leaf of the index, hex."},
+            "proof": {"type": "array", "items": TEXT, "description": "The nodes from the leaf to the root, hex."},
+        },
+        optional=("cohort", "root", "state", "leaf", "proof"),
+        description="The last five members exist where the draw is of version 2, after the freeze, for its entries.",
     ),
     "SignedReceipt": _object(
         {

@@ -41,6 +41,8 @@ urlpatterns = [
     path("v1/eligibility", shoppers.EligibilityAnswer.as_view()),
     path("v1/sales/<str:code>/rules", catalogue.SaleRuleSet.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.SaleTranscript.as_view(), name="transcript"),
+    path("v1/sales/<str:code>/draw", catalogue.SaleDraw.as_view(), name="draw-json"),
+    path("v1/sales/<str:sale>/lines/<str:line>/entries/<int:tile>", catalogue.EntriesTile.as_view()),
     path("v1/sales/<str:code>/fairness", fairness_report.SaleFairnessReport.as_view(), name="fairness-json"),
     path("v1/reservations", gzip_page(reservations.ReservationList.as_view())),
     path("v1/reservations/<uuid:id>", reservations.ReservationDetail.as_view()),

@@ -21,7 +21,7 @@ from flashsale import metrics
 from flashsale.gate import due_sales, refusal_counts, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
-from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
+from flashsale.life import enter, entries, extra_time, index_blocks, leave, look, places, receipt, reserve, status
 from flashsale.rules.clock import time_of_day
 from flashsale.rules.identity import Axis
 from flashsale.rules.key_rights import KeyScope
@@ -301,7 +301,9 @@ async def _wait(request: LineRequest) -> HotResponse:
 
 
 async def _receipt(request: LineRequest) -> HotResponse:
-    return json_response(200, receipt.receipt(card=request.card, line=request.line, place=request.place()))
+    card, line, place = request.card, request.line, request.place()
+    inclusion = await entries.inclusion_of(card=card, line=line, index=place.index)
+    return json_response(200, receipt.receipt(card=card, line=line, place=place, inclusion=inclusion))
 
 
 def _buying_place(request: LineRequest) -> Place:

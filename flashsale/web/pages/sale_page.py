@@ -23,7 +23,7 @@ from django.views.decorators.http import require_safe
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
-from flashsale.life import look, places, status
+from flashsale.life import entries, look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
 from flashsale.providers import payments
@@ -106,12 +106,13 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
         if line is None:
             raise Http404
         place = places.open_place(card=card, line=line, token=request.COOKIES.get(f"fs_place_{code}", ""))
+        inclusion = bridge.run(entries.inclusion_of(card=card, line=line, index=place.index))
     except Refused as refused:
         raise Http404 from refused
     except GateDown:
         return busy_page(request)
     headers = {"Content-Disposition": f'attachment; filename="{code}-receipt.json"'}
-    return JsonResponse(receipts.receipt(card=card, line=line, place=place), headers=headers)
+    return JsonResponse(receipts.receipt(card=card, line=line, place=place, inclusion=inclusion), headers=headers)
 
 
 def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
@@ -294,6 +295,9 @@ def _sale_context(card: SaleCard) -> dict[str, Any]:
             "name": card.name,
             "message": in_language(card.message, get_language()),
             "commitment": card.commitment,
+            "commits": card.commits_entries,
+            "beacon": card.beacon_chain,
+            "freezes": format_time_ms(card.freezes_at, card.time_zone),
             "weight": card.weight,
             "limit": card.weight,
             "extra_time_share": card.extra_time_share,
@@ -323,6 +327,9 @@ def _over_page(request: HttpRequest, code: str) -> HttpResponse:
             "name": sale.name,
             "over": sale.campaign.name,
             "commitment": sale.commitment,
+            "commits": sale.commits_entries,
+            "beacon": sale.beacon_chain,
+            "freezes": format_time(sale.freezes_at, zone),
             "code": sale.code,
             "limit": sale.limit or sale.campaign.limit,
             "phase": texts.phases()[phase],

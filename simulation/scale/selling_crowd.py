@@ -50,6 +50,8 @@ class Crowd:
     failures: Counter[str] = field(default_factory=Counter)
     repeated: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    # When a reservation or a payment was acknowledged, in seconds of the monotonic clock.
+    sold_at: list[float] = field(default_factory=list)
     ends: bool = False
 
     async def buy(self, *, together: int, most: int) -> None:
@@ -132,5 +134,7 @@ class Crowd:
             if lost and (replayed or (verb == "enter" and status == 200)):
                 self.repeated.append(f"{verb} {buyer.name}")
             buyer.by[verb] = server
+            if verb != "enter":
+                self.sold_at.append(time.monotonic())
             return dict(shown)
         raise AssertionError

@@ -1,0 +1,144 @@
+"""Django's backend for PostgreSQL, for a server that its standby may replace at any time.
+
+What a replacement must not do, and what prevents it here:
+
+    a write goes to a server that is a standby now    the pool does not hand out connections to a server that refuses
+                                                      writes; a statement that meets one closes its connection
+    a commit is acknowledged that only the old        PostgreSQL says with a warning, not with an error, that a commit
+    server has, and is lost with it                   was made to stop waiting for its standby: here it is an error
+    connections come back minutes after the           the pool throws all connections away with the first dead one,
+    new primary                                       and tries to connect every second
+"""
+
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet, ref
+
+import psycopg
+from django.db.backends.postgresql import base as djangos
+from psycopg.errors import Diagnostic, ReadOnlySqlTransaction
+from psycopg_pool import ConnectionPool
+
+# The stubs of Django know little of this module.
+base: Any = djangos
+# A pool that cannot connect tries again for this long, and then with the next request. The default of five minutes has
+# pauses that double: after an outage of a minute, the next attempt might come a minute later.
+RECONNECT_S = 1.0
+# The function of PostgreSQL that waits for synchronous standbys. Its name is the same in all languages and versions.
+WAITS_FOR_STANDBY = "SyncRepWaitForLSN"
+READ_ONLY = "this PostgreSQL refuses writes: it is a standby, or was made read-only"
+ONLY_LOCAL = "PostgreSQL committed without its synchronous standby: the change is lost if the standby takes over"
+
+# Connections whose last commit did not wait for the standby.
+_only_local: "WeakSet[psycopg.Connection[Any]]" = WeakSet()
+
+
+class Cursor(base.Cursor):
+    """Closes the connection when the server is no primary any more, or has acknowledged too early."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """As psycopg's. Raises OperationalError in these two cases, too."""
+        try:
+            result = super().execute(*args, **kwargs)
+        except ReadOnlySqlTransaction as error:
+            raise _closed(self.connection, READ_ONLY) from error
+        refuse_only_local(self.connection)
+        return result
+
+    def executemany(self, *args: Any, **kwargs: Any) -> None:
+        """As psycopg's. Raises OperationalError in these two cases, too."""
+        try:
+            super().executemany(*args, **kwargs)
+        except ReadOnlySqlTransaction as error:
+            raise _closed(self.connection, READ_ONLY) from error
+        refuse_only_local(self.connection)
+
+
+def refuse_only_local(connection: "psycopg.Connection[Any]") -> None:
+    """Raises OperationalError if the last commit of this connection did not wait for the synchronous standby."""
+    if _only_local and connection in _only_local:
+        _only_local.discard(connection)
+        raise _closed(connection, ONLY_LOCAL)
+
+
+def _closed(connection: "psycopg.Connection[Any]", why: str) -> psycopg.OperationalError:
+    connection.close()
+    return psycopg.OperationalError(why)
+
+
+def _hear(connection: "psycopg.Connection[Any]") -> None:
+    """Notes the warning of a commit that did not wait. An exception in a handler of notices would only be logged."""
+    weakly = ref(connection)
+
+    def note(diagnostic: Diagnostic) -> None:
+        if diagnostic.source_function == WAITS_FOR_STANDBY and (there := weakly()) is not None:
+            _only_local.add(there)
+
+    connection.add_notice_handler(note)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection of a thread to the primary."""
+
+    @property
+    def pool(self) -> "ConnectionPool[Any] | None":
+        """As Django's, with our check of each connection that it hands out, and with faster attempts to connect."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if self.alias == base.NO_DB_ALIAS or not options:
+            return None
+        if self.alias not in self._connection_pools:
+            configure: Any = self._configure_connection
+            made: ConnectionPool[Any] = ConnectionPool(
+                kwargs={**self.get_connection_params(), "autocommit": True},
+                open=False,
+                configure=configure,
+                check=_check,
+                reconnect_timeout=RECONNECT_S,
+                **options,
+            )
+            # Two threads may make one at the same time. The first one stays.
+            self._connection_pools.setdefault(self.alias, made)
+        return self._connection_pools[self.alias]
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """As Django's, with our cursor."""
+        return {**super().get_connection_params(), "cursor_factory": Cursor}
+
+    def chunked_cursor(self) -> Any:
+        """As Django's. Behind a pooler, a cursor of the server lives only as long as its transaction."""
+        if self.settings_dict.get("POOLED") and not self.in_atomic_block:
+            return self.cursor()
+        return super().chunked_cursor()
+
+    def _configure_connection(self, connection: "psycopg.Connection[Any]") -> bool:
+        _hear(connection)
+        return bool(super()._configure_connection(connection))
+
+    def _commit(self) -> None:
+        """As Django's. Raises OperationalError if the synchronous standby may not have the transaction."""
+        super()._commit()
+        if self.connection is not None:
+            with self.wrap_database_errors:
+                refuse_only_local(self.connection)
+
+
+def _check(connection: "psycopg.Connection[Any]") -> None:
+    """Raises psycopg.Error, and closes the connection, if it is dead or its server refuses writes.
+
+    The pool then throws the others away, too: their server is the same one. PostgreSQL reports both values by itself,
+    so this costs no more than a question whether the connection lives.
+    """
+    pool = getattr(connection, "_pool", None)
+    try:
+        ConnectionPool.check_connection(connection)
+        reported = [
+            connection.info.parameter_status(name) for name in ("in_hot_standby", "default_transaction_read_only")
+        ]
+        if "on" in reported:
+            raise _closed(connection, READ_ONLY)
+    except psycopg.Error:
+        with suppress(psycopg.Error):
+            connection.close()
+        if pool is not None:
+            pool.drain()
+        raise
