@@ -116,7 +116,13 @@ def test_an_import_does_not_take_back_what_a_form_saves_meanwhile(
     change = reverse("admin:flashsale_sale_change", args=[sale.pk])
     other = Client(headers={"accept-language": "en"})
     other.cookies = alice.cookies
-    form = {**form_values(alice.get(change)), "claim_s_text": "9 min"}
+    form = {
+        **form_values(alice.get(change)),
+        "claim_s_text": "9 min",
+        "beacon": "",
+        "freeze_s": "",
+        "freeze_s_text": "",
+    }
     said: list[str] = []
     dry_runs: list[bool] = []
 
