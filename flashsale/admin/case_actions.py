@@ -112,6 +112,11 @@ class Propose(CaseAction):
         return _("Proposed. Another person has to approve.")
 
 
+def _proposal(case: Case) -> list[Any]:
+    """The proposal that a page of the case has shown."""
+    return [case.state, case.reason, case.proposed_by_id, str(case.proposed_at)]
+
+
 class Approve(CaseAction):
     """proposed → approved, or cancelled at once if the campaign gives no time to undo."""
 
@@ -127,7 +132,7 @@ class Approve(CaseAction):
 
     def shown_values(self, row: Case) -> Any:
         """The proposal: another person may have taken it back and made another one."""
-        return [row.reason, row.proposed_by_id, str(row.proposed_at)]
+        return _proposal(row)
 
     def consequences(self, rows: Sequence[Case]) -> list[str]:
         """The order is cancelled and refunded."""
@@ -190,6 +195,10 @@ class Dismiss(CaseAction):
         """For a case that is open or proposed."""
         return row.state in {CaseState.OPEN, CaseState.PROPOSED}
 
+    def shown_values(self, row: Case) -> Any:
+        """The proposal, if there is one: a person who saw none does not dismiss it unread."""
+        return _proposal(row)
+
     def consequences(self, rows: Sequence[Case]) -> list[str]:  # noqa: ARG002
         """The order stays as it is."""
         return [_("The order stays valid and may be shipped. The buyer gets no message.")]
@@ -220,6 +229,10 @@ class Reopen(CaseAction):
     def is_available(self, row: Case) -> bool:
         """For a proposed case."""
         return row.state == CaseState.PROPOSED
+
+    def shown_values(self, row: Case) -> Any:
+        """The proposal that is sent back."""
+        return _proposal(row)
 
     def consequences(self, rows: Sequence[Case]) -> list[str]:  # noqa: ARG002
         """The proposal is withdrawn."""

@@ -77,6 +77,10 @@ class Resume(PublishedSaleAction):
         """For a paused sale."""
         return row.state == SaleState.PAUSED
 
+    def shown_values(self, row: Sale) -> Any:
+        """The pause: another person may have ended it, and a new one may have another reason."""
+        return [str(row.paused_at), row.message]
+
     def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
         """The line continues."""
         return [_("The line continues where it stopped. The message to shoppers disappears.")]

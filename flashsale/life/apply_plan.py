@@ -43,6 +43,16 @@ class Problem:
         return f"{where}, {self.field}: {self.text}" if self.field else f"{where}: {self.text}"
 
 
+def lock_drafts(campaign: Campaign) -> None:
+    """Locks the drafts of a campaign until the transaction ends. Call it before the first of them is read.
+
+    A row is saved with all its fields. Without the lock, a field that a form has changed since would get its old value
+    again. The publication takes this lock, too. Published sales are not locked, because their buyers need them.
+    """
+    drafts = campaign.sales.filter(state=SaleState.DRAFT).select_for_update().order_by("pk")
+    list(drafts.values_list("pk", flat=True))
+
+
 # The line of a field, by its name in the file; "" is the line where the thing begins.
 LineOf = Callable[[str], int]
 
@@ -93,10 +103,10 @@ class Applied:
             setattr(row, name, value)
         try:
             row.full_clean(exclude=["line_id"] if isinstance(row, Allocation) else None)
-        except ValidationError as error:
+            row.save()
+        except ValidationError as error:  # of the save: a publication has frozen the row since it was read
             self._note(error, title, line_of, names or {})
             return False
-        row.save()
         if new:
             self.changes.append(_("new: %(what)s") % {"what": title})
             self.facts.setdefault("added", {})[record_name(row)] = {k: _plain(v) for k, v in values.items()}

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.life import plan_values
-from flashsale.life.apply_plan import Applied
+from flashsale.life.apply_plan import Applied, lock_drafts
 from flashsale.life.plan_values import Context, file_names
 from flashsale.models import Allocation, Campaign, Offer, Sale
 from flashsale.models.sale import LOBBY
@@ -114,6 +114,7 @@ def apply_table(
     if sheet.guessed:
         applied.notes.append(_("The file is not UTF-8. It was read as the code page of Windows: look at the names."))
     with applied.transaction(dry_run=dry_run, by=by, campaign=lambda: campaign):
+        lock_drafts(campaign)
         _Table(sheet, kind, campaign, sale, applied).apply()
     return applied
 

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from flashsale.life import plan_values
-from flashsale.life.apply_plan import Applied, LineOf
+from flashsale.life.apply_plan import Applied, LineOf, lock_drafts
 from flashsale.life.import_rows import bad_file_text, people_in
 from flashsale.life.plan_values import Context, Fields, file_names
 from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Offer, Sale
@@ -67,6 +67,10 @@ class _PlanFile:
             self.applied.wrong(1, "campaign", _("The file needs a table [campaign] with a code."))
             return
         known = Campaign.objects.filter(code=str(head.get("code")), sandbox_of=None).first()
+        if known is not None:
+            # In the order in which a publication takes these locks.
+            lock_drafts(known)
+            known = Campaign.objects.select_for_update(no_key=True).get(pk=known.pk)
         values = self._values(head, plan_values.CAMPAIGN, ("campaign",), Context(ZoneInfo("UTC"), ""), {"axes"})
         zone = ZoneInfo(values.get("time_zone") or (known or Campaign()).time_zone)
         context = Context(zone, values.get("currency") or (known or Campaign()).currency)

@@ -39,6 +39,7 @@ from flashsale.rules.events import EventType
 from flashsale.rules.polling import LATEST_MS
 from flashsale.rules.states import Phase, SaleState
 from flashsale.rules.trail import text_digest
+from flashsale.rules.visible import visible
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
 # The fields that a decision may change. The audit trail records these.
@@ -137,7 +138,7 @@ def call_off(*, sale: Sale, message: str, by: Any = None) -> Sale:
 
     def change(now: datetime) -> None:
         if sale.state != SaleState.CALLED_OFF:
-            _require(bool(message.strip()), _("Tell the shoppers why."))
+            _require(bool(visible(message).strip()), _("Tell the shoppers why."))
             _require(sale.state in RUNNING, _("Only a published sale can be called off."))
             _require(_phase(sale, now) is not Phase.CLOSED, _("The sale is over."))
             sale.state, sale.paused_at, sale.message = SaleState.CALLED_OFF, None, message

@@ -19,7 +19,7 @@ from django.db.models import Count, Max, Model, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from flashsale.life.staff_campaigns import rows_of
-from flashsale.models import Allocation, Campaign, Proposal, Record, Sale, Stock
+from flashsale.models import Allocation, Campaign, Proposal, PublishedRuleSet, Record, Sale, Stock
 from flashsale.models.row_values import State, changes_between, state_of
 from flashsale.rules.states import SaleState
 from flashsale.rules.trail import canonical_json
@@ -34,7 +34,7 @@ def draft_rows(sale: Sale) -> list[Model]:
 
 
 def published_values(sale: Sale) -> State:
-    """All that a publication of the draft fixes: its rows, its campaign with axes and channels, and its lists."""
+    """All that a publication of the draft fixes: its rows, its campaign, its lists, and the rules of its review."""
     campaign = Campaign.objects.get(pk=sale.campaign_id)
     around = [campaign, *campaign.axes.order_by("pk"), *campaign.channels.order_by("pk")]
     lists = sale.allocations.annotate(people=Count("list_entries"), newest=Max("list_entries__pk"))
@@ -42,7 +42,9 @@ def published_values(sale: Sale) -> State:
     values = {**state_of([*draft_rows(sale), *around]), **people}
     # The first publication of a campaign freezes it. That is no change of what people read.
     values[f"campaign:{campaign.pk}"] = {k: v for k, v in values[f"campaign:{campaign.pk}"].items() if k != "frozen_at"}
-    return values
+    # A draft without a rule set is published with the newest one.
+    rules = sale.rules or PublishedRuleSet.objects.filter(trial=False).first()
+    return {**values, "rules": {"hash": rules.hash if rules else ""}}
 
 
 def planned_units(sale: Sale) -> int:

@@ -7,6 +7,7 @@ as ="0812". All of it is read. A number that the spreadsheet has rounded is for 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -106,7 +107,7 @@ def _delimiter(text: str) -> str:
 def _columns(values: list[str], names: Mapping[str, str], number: int) -> tuple[str, ...]:
     spelled = [re.sub(r"[\s_-]+", "_", value.casefold()) for value in values]
     columns = tuple(names.get(name, name) for name in spelled)
-    double = sorted({name for name in columns if name and columns.count(name) > 1})
+    double = sorted(name for name, count in Counter(columns).items() if name and count > 1)
     if double:
         raise BadFile(Fault.TWO_COLUMNS, ", ".join(double), number)
     return columns

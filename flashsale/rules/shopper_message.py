@@ -3,12 +3,14 @@
 Both travel as one text. So a client that knows nothing of languages shows both, and each reader finds their own.
 """
 
+from flashsale.rules.visible import visible
+
 LINE_OF = {"id": 0, "en": 1}
 
 
 def both_languages(indonesian: str, english: str) -> str:
-    """One message of two texts. With one text only, all shoppers read that one."""
-    texts = (" ".join(text.split()) for text in (indonesian, english))
+    """One message of two texts, without invisible characters. With one text only, all shoppers read that one."""
+    texts = (" ".join(visible(text).split()) for text in (indonesian, english))
     return "\n".join(text for text in texts if text)
 
 

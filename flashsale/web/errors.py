@@ -4,14 +4,17 @@ Django calls the handlers for its own exceptions. The middleware sees to the res
 ours, a body that is declared too large, and errors that have no body, such as 405.
 """
 
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from flashsale.rules.outcomes import Outcome
 from flashsale.web import problems
@@ -22,6 +25,8 @@ from flashsale.web.pages.sale_page import page_context
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LENGTH_DIGITS_MAX = 15
 LENGTH_MISSING = "This server reads no body in chunks. Send Content-Length."
+# When a page may be asked for again after PostgreSQL did not answer, in seconds.
+BOOKS_RETRY_S = 10
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -51,11 +56,16 @@ def problem_response(
 
 def error_response(request: HttpRequest, code: problems.ProblemCode, *, detail: str = "") -> HttpResponse:
     """A page for a browser that shows one to a person; a problem document for every other caller."""
-    if "text/html" not in request.headers.get("Accept", ""):
+    if not _reads_pages(request):
         return problem_response(request, code, detail=detail)
     message = problems.title(code, (get_language() or "id")[:2])
     context = page_context(request) | {"message": message}
     return render(request, "flashsale/error.html", context, status=problems.status_of(code))
+
+
+def _reads_pages(request: HttpRequest) -> bool:
+    """Whether the caller is a browser that shows the answer to a person."""
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -75,8 +85,22 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler for exceptions that no code expects. Django has logged them."""
-    return error_response(request, problems.Fault.INTERNAL)
+    """Django's handler for exceptions that no code expects. Django has logged them.
+
+    People read it when PostgreSQL is away, or holds their click for too long: what that means, and what to do.
+    """
+    if not _reads_pages(request) or not isinstance(sys.exception(), OperationalError | InterfaceError):
+        return error_response(request, problems.Fault.INTERNAL)
+    context = page_context(request) | {
+        "message": _("The database did not answer in time."),
+        "hint": _(
+            "It is not known whether your last click took effect. Wait a moment, open the page again, and look before "
+            "you repeat it."
+        ),
+    }
+    response = render(request, "flashsale/error.html", context, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Retry-After"] = str(BOOKS_RETRY_S)
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

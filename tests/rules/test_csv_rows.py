@@ -1,5 +1,7 @@
 """A CSV file is read as spreadsheets save it, and a file that is none is refused as a whole."""
 
+import time
+
 import pytest
 
 from flashsale.rules.csv_rows import BadFile, Fault, Sheet, read_sheet, text_of
@@ -61,3 +63,13 @@ def test_a_cell_without_an_end_is_refused() -> None:
     with pytest.raises(BadFile) as refused:
         read_sheet('code\n"' + "x" * 140_000, names=NAMES, rows_max=10)
     assert refused.value.fault == Fault.LONG_CELL
+
+
+def test_very_many_columns_are_looked_at_once_each() -> None:
+    head = ",".join(f"c{n}" for n in range(200_000))
+    began = time.monotonic()
+    assert len(read_sheet(f"{head}\n1\n", names=NAMES, rows_max=10).columns) == 200_000
+    with pytest.raises(BadFile) as refused:
+        read_sheet(f"{head},c7\n1\n", names=NAMES, rows_max=10)
+    assert refused.value.found == "c7"
+    assert time.monotonic() - began < 60
