@@ -62,7 +62,7 @@ class SaleForm(forms.ModelForm):
     )  # fmt: skip
 
     freeze_s = DurationField(
-        label=gettext_lazy("lines freeze before the opening"), least=0, most=FREEZE_S_MAX, required=False,
+        label=gettext_lazy("lines freeze before the opening"), least=0, most=FREEZE_S_MAX, required=False, empty=None,
         help_text=gettext_lazy(
             "Needs version 2 of the draw. Empty: 60 s with public randomness, else 0. Who comes later stands behind."
         ),

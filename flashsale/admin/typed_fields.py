@@ -43,14 +43,17 @@ class DurationInput(forms.TextInput):
 class DurationField(forms.Field):
     """A duration, typed and shown with its unit: 5 min. The value is a whole number of `unit_ms`.
 
-    `most` is the longest duration and `least` the shortest, in the same unit. An empty field that is not required is 0.
+    `most` is the longest duration and `least` the shortest, in the same unit. An empty field that is not required has
+    the value `empty`.
     """
 
     widget = DurationInput
 
-    def __init__(self, *, unit_ms: int = SECOND, least: int = 0, most: int, **options: Any) -> None:
+    def __init__(
+        self, *, unit_ms: int = SECOND, least: int = 0, most: int, empty: int | None = 0, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.unit_ms, self.least, self.most = unit_ms, least, most
+        self.unit_ms, self.least, self.most, self.empty = unit_ms, least, most, empty
 
     def prepare_value(self, value: Any) -> Any:
         """A stored number becomes a text with its unit."""
@@ -86,9 +89,9 @@ class DurationField(forms.Field):
             raise ValidationError(_("From %(least)s to %(most)s.") % bounds)
 
     def clean(self, value: Any) -> Any:
-        """The number; 0 for an empty field that is not required."""
+        """The number; `empty` for an empty field that is not required."""
         cleaned = super().clean(value)
-        return 0 if cleaned is None and not self.required else cleaned
+        return self.empty if cleaned is None and not self.required else cleaned
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compares the durations, not their texts."""

@@ -244,3 +244,11 @@ def test_viewers_and_reviewers_cannot_schedule(dave: Client, make_user: Callable
         assert client.post(url, {}).status_code == 403
     sale.refresh_from_db()
     assert sale.state == "draft"
+
+
+def test_a_draft_can_be_saved_as_its_form_shows_it(alice: Client) -> None:
+    sale = draft_sale()
+    page = reverse("admin:flashsale_sale_change", args=[sale.pk])
+    assert alice.post(page, form_values(alice.get(page))).status_code == 302
+    sale.refresh_from_db()
+    assert (sale.draw_version, sale.beacon, sale.freeze_s) == (1, "", None)
