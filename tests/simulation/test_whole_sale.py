@@ -177,5 +177,7 @@ def test_a_sale_gives_the_costs_of_a_unit_of_work(sold: Sold) -> None:
     found = unit_costs(whole_sale.costs("sale", sold))
     measured = {field.name for field in fields(UnitCosts)} - {"shopper_bytes", "books_per_s"}
     assert found.keys() | {"status_edge_us"} == measured
-    assert min(found.values()) > 0
+    # 300 people cost Redis less than a tick of the kernel's clock, so a cost may be 0 here.
+    assert min(found.values()) >= 0
+    assert min(found["order_door_us"], found["order_bytes"]) > 0
     assert 300 < found["status_bytes"] <= 1024
