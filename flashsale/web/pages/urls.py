@@ -71,7 +71,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("s/<code:code>/", sale_page.sale, name="sale"),
     path("s/<code:code>/fairness", fairness_page.fairness, name="fairness"),
-    path("s/<code:code>/fairness/<slug:name>.csv", fairness_csv.figures, name="fairness-figures"),
+    path("s/<code:code>/fairness/<str:name>.csv", fairness_csv.figures, name="fairness-figures"),
     path("s/<code:code>/rules", rule_set_page.rules, name="rules"),
     path("s/<code:code>/receipt", sale_page.receipt, name="receipt"),
     path("s/<code:code>/ticket", proof_page.ticket, name="ticket"),
