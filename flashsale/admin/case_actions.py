@@ -230,10 +230,6 @@ class Reopen(CaseAction):
         """For a proposed case."""
         return row.state == CaseState.PROPOSED
 
-    def shown_values(self, row: Case) -> Any:
-        """The proposal that is sent back."""
-        return _proposal(row)
-
     def consequences(self, rows: Sequence[Case]) -> list[str]:  # noqa: ARG002
         """The proposal is withdrawn."""
         return [_("The proposal is withdrawn and the case is open again.")]

@@ -10,7 +10,7 @@ from django.conf import settings
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.rights import missing_rights
-from flashsale.gate.server_facts import masters_facts
+from flashsale.gate.server_facts import masters_facts, server_facts
 from flashsale.management.doctor.check import Check, in_production
 
 # A sale that opens fills Redis within seconds, so there must be room before it.
@@ -58,12 +58,12 @@ def _server_of(url: str) -> str:
 def _server(url: str, names: list[str]) -> Check:
     name = f"Redis: {', '.join(names)}"
     try:
-        servers = bridge.run(masters_facts(url))
+        several = SEVERAL.match(url)
+        servers = bridge.run(masters_facts(url)) if several else {"": bridge.run(server_facts(url))}
     except GateDown as error:
         return Check(name, False, f"no answer: {error}", EXPECTED, f"start Redis, or set {names[0]}")
     problems: dict[str, str] = {}
     lines: list[str] = []
-    several = SEVERAL.match(url)
     for where, facts in servers.items():
         at = f"{where}: " if where else ""
         here = dict(_problems(facts, names)) | (dict(_alone(facts, several[1])) if several else {})
