@@ -445,7 +445,8 @@ const page = ({ language, currency }) => {
   });
 
   on("check", async () => {
-    await new Promise((onload, onerror) => {
+    await new Promise((onload, fail) => {
+      const onerror = () => fail({ title: texts.unsent });
       document.head.append(Object.assign(document.createElement("script"), { src: data.check, onload, onerror }));
     });
     await drawChecks.onWaitingPage(ask, data, doc, place, stored, count);
