@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.urls import get_resolver
 
+import config  # noqa: F401 - before the gate, as every process of ours does by its settings
 from flashsale.gate.client import Gate
 
 

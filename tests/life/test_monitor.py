@@ -1,5 +1,6 @@
 """The monitor finds a broken promise in what has changed, says which one, and is no part of the sale."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -107,13 +108,19 @@ def test_a_check_reads_what_has_changed_since_the_last_one_and_not_the_whole_sal
     sale, (ani, budi, cici) = called("ani", "budi", "cici", stock=4)
     buy(ani)
     buy(budi)
-    check(sale)
-    last = SaleCheck.objects.get(sale=sale)
-    marks = monitor._marks(last.state)
-    assert marks is not None
-    nothing = touched_since(sale, marks)
-    assert nothing is not None
-    assert (set(nothing.reservations), set(nothing.units)) == (set(), set())
+    until = time.monotonic() + 120
+    while True:
+        check(sale)
+        last = SaleCheck.objects.get(sale=sale)
+        marks = monitor._marks(last.state)
+        assert marks is not None
+        nothing = touched_since(sale, marks)
+        assert nothing is not None
+        if not {*nothing.reservations, *nothing.units}:
+            break
+        # A transaction of another database on this server is older than the orders, so they count as new once more.
+        assert time.monotonic() < until
+        time.sleep(0.2)
     mine = cici.reserve()
     touched = touched_since(sale, marks)
     assert touched is not None

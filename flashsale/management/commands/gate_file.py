@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 
 from config import redis_address
 from flashsale.gate import bridge
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.life import snapshot
 from flashsale.life.rebuild import live_sales, rebuild
 from flashsale.life.sale_card import cards_of
@@ -108,6 +108,8 @@ def refuse_if_open(folder: Path) -> None:
 
 
 async def _run_id() -> str:
+    # The link may not know yet that its server is gone, so the server is asked.
+    await wall_ms()
     return await gate().run_id()
 
 
