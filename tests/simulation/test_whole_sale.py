@@ -176,7 +176,8 @@ def test_a_request_into_a_connection_that_the_server_closed_is_answered_by_anoth
 def test_a_sale_gives_the_costs_of_a_unit_of_work(sold: Sold) -> None:
     found = unit_costs(whole_sale.costs("sale", sold))
     measured = {field.name for field in fields(UnitCosts)} - {"shopper_bytes", "books_per_s"}
-    assert found.keys() | {"status_edge_us"} == measured
+    # nginx may not be installed, and PostgreSQL may be the server of another process.
+    assert found.keys() | {"status_edge_us", "order_books_us"} == measured
     # 300 people cost Redis less than a tick of the kernel's clock, so a cost may be 0 here.
     assert min(found.values()) >= 0
     assert min(found["order_door_us"], found["order_bytes"]) > 0
