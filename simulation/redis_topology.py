@@ -2,6 +2,7 @@
 
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,7 +55,7 @@ def wait_for(what: str, check: Callable[[], bool], *, seconds: float = 60.0) -> 
     raise ServerNotReady(f"{what}: not within {seconds} s")
 
 
-class _Together:
+class _Together(ABC):
     """Servers that start and stop together."""
 
     def __init__(self, folder: Path) -> None:
@@ -72,8 +73,9 @@ class _Together:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
+    @abstractmethod
     def _start(self) -> None:
-        raise NotImplementedError
+        """Starts the servers, and enters each into the stack."""
 
     def _server(self, name: str, port: int, extra: Sequence[str]) -> RedisServer:
         server = RedisServer(folder=self.folder / name, port=port, extra=extra)

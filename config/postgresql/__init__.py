@@ -1,1 +1,1 @@
-"""The engine of the books: Django's for PostgreSQL, for a server that its standby may replace at any time."""
+"""The database engine of the books: Django's engine for PostgreSQL, made safe for the promotion of a standby."""

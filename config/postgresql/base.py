@@ -1,4 +1,4 @@
-"""Django's backend for PostgreSQL, for a server that its standby may replace at any time.
+"""Django's backend for PostgreSQL, made safe for the promotion of a standby, which may happen at any time.
 
 What a replacement must not do, and what prevents it here:
 

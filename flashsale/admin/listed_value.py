@@ -156,7 +156,7 @@ class ListedValueAdmin(ReadOnlyAdmin):
         return request.user.has_perm("flashsale.add_listedvalue")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """The form for a new entry; none of its fields for a stored one."""
+        """The form of a new entry. A stored entry cannot be changed, so its form has no fields."""
         return super().get_form(
             request, obj, change, **(kwargs if obj is None else {**kwargs, "form": forms.ModelForm})
         )

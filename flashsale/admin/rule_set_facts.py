@@ -154,7 +154,7 @@ def typed(data: dict[str, Any], base: FactRuleSet) -> dict[str, Any]:  # noqa: A
 
 
 def flat(rules: FactRuleSet) -> dict[str, str]:
-    """Every number of a set by its name in words, for the comparison of two sets."""
+    """The numbers of a set, by their names in words. Two sets are compared by them."""
     found = {str(label): str(getattr(rules, name)) for name, (label, _meaning) in NUMBERS.items()}
     found |= {str(FACT_LABELS[fact]): str(points) for fact, points in rules.most.items()}
     return {_("generation"): str(GENERATION)} | found | {str(MARK_LABELS[m]): str(p) for m, p in rules.marks.items()}

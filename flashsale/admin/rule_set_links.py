@@ -116,7 +116,7 @@ def _word_fields(name: str, base: RuleSet) -> Iterator[tuple[str, Any]]:
 
 
 def _pairs(base: RuleSet) -> list[tuple[str, str]]:
-    """All possible pairs. Those of the set before come first in its sequence, so that no change is no new set."""
+    """All possible pairs. The pairs of the set before come first, so a form without a change gives the same set."""
     known = [(one.value, other.value) for one, other in base.together]
     seen = {frozenset(pair) for pair in known}
     return known + [pair for pair in combinations(PAIRED, 2) if frozenset(pair) not in seen]
@@ -184,7 +184,7 @@ def typed(data: dict[str, Any], base: RuleSet) -> dict[str, Any]:
 
 
 def flat(rules: RuleSet) -> dict[str, str]:
-    """Every number of a set by its name in words, for the comparison of two sets."""
+    """The numbers of a set, by their names in words. Two sets are compared by them."""
     labels: dict[str, Any] = {**KIND_LABELS, **MARK_LABELS}
     found = {str(label): str(getattr(rules, name)) for name, (label, _meaning, _most) in NUMBERS.items()}
     for name, (label, _title) in SCALES.items():
