@@ -41,7 +41,7 @@ def _is_at_rest(refund: Refund) -> bool:
             return refund.state == RefundState.FAILED
 
 
-def doubt_refunds(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
+def note_refund_doubts(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
     """Notes the attempts whose money the provider took back while a refund of it may be on its way: that is for people.
 
     It changes the attempts, and the caller writes them.
@@ -107,7 +107,7 @@ def count_after_all(row: Refund, becomes: RefundState, now: datetime) -> bool:
 
 
 @transaction.atomic
-def doubt_second(attempt: int) -> None:
+def note_second_payment(attempt: int) -> None:
     """The provider has money for our reference under another id of its own."""
     owner = PaymentAttempt.objects.values_list("reservation", flat=True).get(pk=attempt)
     Reservation.objects.select_for_update().get(pk=owner)

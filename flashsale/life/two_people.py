@@ -58,21 +58,21 @@ def needs_two(sale: Sale, units: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OpenProposal:
     """The open proposal about a sale, and what has changed since. `changes` is empty for a proposal that holds."""
 
     proposal: Proposal
     changes: dict[str, Any]
 
 
-def standing(sale: Sale) -> Standing | None:
+def open_proposal(sale: Sale) -> OpenProposal | None:
     """The open proposal to publish the draft; None if there is none whose person may still decide it."""
     proposal = _open(sale, Proposal.Verb.PUBLISH).select_related("by").first()
     if proposal is None or not counts(proposal):
         return None
     values = published_values(sale)
     changes = {} if proposal.digest == _digest(values) else changes_between(proposal.terms, values)
-    return Standing(proposal, changes)
+    return OpenProposal(proposal, changes)
 
 
 def open_proposals() -> "QuerySet[Proposal]":
