@@ -16,7 +16,7 @@ to what PostgreSQL says of it (`audit` compares).
     refund.failed or any other, later        that money below 0
 
 How a day is cut. Events are read up to a horizon (books/events.py), and a slow transaction may bring an older event
-later. Such an event stands in the file of the next day that is made, with its own time:
+later. Such an event is in the file of the next day that is made, with its own time:
 
     events of day D  =  events up to the id `upto` of D that happened before D ended
                         without those of the earlier days

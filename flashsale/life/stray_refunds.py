@@ -6,7 +6,7 @@ under way.
 
 What is done. Before a refund is sent that replaces another one, the provider is asked about the old one
 (`refund.py`). If the old one was sent after all, it counts, and the new one is withdrawn. Where that is too late, the
-attempt stands on the list of people (`PaymentAttempt.doubt`), until one of them has settled it.
+list of people has the attempt (`PaymentAttempt.doubt`) until one of them has settled it.
 """
 
 import logging
@@ -42,7 +42,7 @@ def _is_at_rest(refund: Refund) -> bool:
 
 
 def note_refund_doubts(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
-    """Notes the attempts whose money the provider took back while a refund of it may be on its way: that is for people.
+    """Notes the attempts whose money the provider took back while a refund of it may be on its way. People settle them.
 
     It changes the attempts, and the caller writes them.
     """

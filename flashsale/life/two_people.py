@@ -104,9 +104,9 @@ def added_units_texts(sale: Sale) -> list[str]:
 def second_to_publish(*, sale: Sale, by: Any, now: datetime) -> bool:
     """Whether this person may publish the draft now. The caller has locked the sale and its campaign.
 
-    False, and a new proposal, if no proposal of another person has exactly these values. True, and the proposal is
-    carried out, if one has. True without any proposal for few units. Raises ValidationError for the shell, for a person
-    without the right to publish, and for the person who has proposed these values.
+    False, with a new proposal, if no proposal of another person has exactly these values. True, and the proposal is
+    carried out, if there is one. True for few units, which need no proposal. Raises ValidationError for the
+    shell, for a person without the right to publish, and for the person who has proposed these values.
     """
     units = planned_units(sale)
     return not needs_two(sale, units) or _agreed(
