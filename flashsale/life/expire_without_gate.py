@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection, transaction
-from django.utils import timezone
 
 from flashsale.books.endings import end_all
 from flashsale.books.reservations import RefusedByBooks, lock_sale
 from flashsale.models import Clock, Reservation
+from flashsale.rules import wall_clock
 from flashsale.rules.clock import CLOCK_LEASE_MS
 from flashsale.rules.states import ReservationState, SaleState
 
@@ -103,7 +103,7 @@ def _end(sale: int, ids: list[UUID]) -> int:
             lock_sale(sale)
             rows = Reservation.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
             due = list(rows.filter(state=ReservationState.HELD).order_by("pk"))
-            return len(end_all(due, state=ReservationState.EXPIRED, now=timezone.now()))
+            return len(end_all(due, state=ReservationState.EXPIRED, now=wall_clock.now()))
     except (IntegrityError, RefusedByBooks):
         if len(ids) == 1:
             log.exception("a hold cannot be ended: %s", ids[0])

@@ -1,6 +1,5 @@
 """Whether a partner's request is signed as its channel asks for: one check for the hot door and the REST API."""
 
-import time
 from functools import lru_cache
 
 import structlog
@@ -8,6 +7,7 @@ from cryptography.fernet import InvalidToken
 
 from flashsale.gate import nonces
 from flashsale.models import PartnerKey
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.signing import NONCE, SIGNATURE, TIMESTAMP, SignedRequest, check_signature
 from flashsale.web.hot.partners import Partner
@@ -34,7 +34,7 @@ async def check_request(partner: Partner, request: SignedRequest, *, takes_nonce
     except InvalidToken:
         log.error("the signing secret of a partner key cannot be decrypted", key=partner.key)  # noqa: TRY400
         raise Refused(Outcome.BAD_SIGNATURE, "Our server cannot read this key's signing secret.") from None
-    valid_s = check_signature(secret, request, now=time.time())
+    valid_s = check_signature(secret, request, now=wall_clock.now_s())
     if takes_nonce and not await nonces.is_first_use(key=partner.key, nonce=request.nonce, valid_s=valid_s):
         raise Refused(
             Outcome.NONCE_REUSED,

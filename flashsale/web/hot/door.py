@@ -22,6 +22,7 @@ from flashsale.gate import due_sales, refusal_counts, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, entries, extra_time, index_blocks, leave, look, places, receipt, reserve, status
+from flashsale.rules import wall_clock
 from flashsale.rules.clock import time_of_day
 from flashsale.rules.identity import Axis
 from flashsale.rules.key_rights import KeyScope
@@ -220,8 +221,8 @@ async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotRes
     _, body, etag = cached
     unchanged = etag[2:].decode() in request.header(b"if-none-match")
     # nginx counts in whole seconds, so "one second" may be two there. This lets it keep the document until its clock
-    # shows the next second. It does not pass the header on.
-    until = (b"x-accel-expires", b"@%d" % time.time())
+    # shows the next second. It does not pass the header on. So the time is that of nginx, where nginx has told it.
+    until = (b"x-accel-expires", b"@%d" % (request.sent_s or wall_clock.now_s()))
     return HotResponse(
         304 if unchanged else 200, b"" if unchanged else body, cache=STATUS_CACHE, headers=((b"etag", etag), until)
     )
@@ -297,7 +298,7 @@ async def _look_at_place(request: LineRequest) -> tuple[int, dict[str, Any]]:
         "number": view.number,
         "state": view.state,
         "now": view.now,
-        "now_at": time_of_day(time.time_ns() // 1_000_000),
+        "now_at": time_of_day(wall_clock.now_ms()),
         "claim_ends": view.claim_ends,
         "called": view.called,
         "cohort": view.cohort,
