@@ -1,5 +1,8 @@
 """Expire: holds past their deadline end in the books (PostgreSQL), then the gate (Redis) offers their units again.
 
+A hold ends a little after its deadline (`rules.clock.hold_grace_ms`), so that a partner whose confirmation was lost
+can send it again.
+
 The reaper decides by writing. When the gate holds units that were not committed, it inserts the reservation as
 abandoned under the same id. The first commit of an id wins, so a reservation is never both committed and abandoned.
 """
@@ -26,6 +29,7 @@ from flashsale.life.give_back import AT_ONCE, give_back
 from flashsale.life.held_request import new_reservation
 from flashsale.models import Reservation
 from flashsale.rules import wall_clock
+from flashsale.rules.clock import hold_grace_ms
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 
@@ -63,7 +67,7 @@ async def expire(*, card: SaleCard) -> int:
     done, until = 0, time.monotonic() + NO_MORE_AFTER_S
     while True:
         refused = _refused_lately(card)
-        due = await scripts.due(card, most=AT_ONCE + len(refused))
+        due = await scripts.due(card, most=AT_ONCE + len(refused), grace_ms=hold_grace_ms(card.hold_ms))
         if isinstance(due, Outcome):
             return done
         batch = islice(((uuid.UUID(id_), held) for id_, held in due[1].items() if id_ not in refused), AT_ONCE)

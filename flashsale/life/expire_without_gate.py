@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 5.0
 # With fewer looks than this, PostgreSQL or this process was away.
 LOOK_S_MAX = 3 * LOOK_S
-# The reaper has so much time to be first. A hold ends within a minute of its deadline.
+# The reaper, which waits for HOLD_GRACE_MS_MAX, has so much time to be first. A hold ends within a minute of its
+# deadline.
 GRACE_MS = 20_000
 AT_ONCE = 100
 

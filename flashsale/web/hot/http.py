@@ -40,6 +40,8 @@ SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER = (name.lower().encode() for na
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
 ACCEPTED = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
+# The location of config/nginx.conf that asks another door.
+ANOTHER_DOOR = "@another_door"
 # nginx gives up two doors in less time (config/nginx.conf). A longer wait is the sign of a clock that is wrong.
 WAITED_S_MAX = 20.0
 # A body that takes longer than this counts as slow. On a mobile network, a lost packet costs about a second.
@@ -142,9 +144,15 @@ class HotRequest:
         return sent if isfinite(sent) else None
 
     @property
-    def other_door(self) -> str:
-        """The location of our nginx that asks another door; "" if the proxy has none."""
-        return self._from_proxy(b"x-another-door")
+    def came(self) -> str:
+        """When our proxy got this request, as it writes it. It is the same at each door that it asks. "": not known."""
+        return self._from_proxy(b"x-request-start") if self.sent_s is not None else ""
+
+    @property
+    def to_another_door(self) -> tuple[Header, ...]:
+        """The header by which our nginx asks another door; empty if the proxy before us does not know it."""
+        location = self._from_proxy(b"x-another-door")
+        return ((b"x-accel-redirect", location.encode()),) if location == ANOTHER_DOOR else ()
 
     def _from_proxy(self, name: bytes) -> str:
         sent = self.header(name)
