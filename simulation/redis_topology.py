@@ -85,14 +85,15 @@ class _Together(ABC):
 class Replicated(_Together):
     """A master, its replica, and three sentinels that call the master MASTER.
 
-    `down_after_ms` is how long a sentinel waits for the master before it calls it down.
+    `down_after_ms` is how long a sentinel waits for the master before it calls it down. `public` are the ports of the
+    sentinels, which `url` names.
     """
 
-    def __init__(self, folder: Path, *, down_after_ms: int = 2000) -> None:
+    def __init__(self, folder: Path, *, down_after_ms: int = 2000, public: Sequence[int] = ()) -> None:
         super().__init__(folder)
         self._down_after_ms = down_after_ms
         self.ports = [free_port(), free_port()]
-        self.sentinel_ports = [free_port() for _ in range(3)]
+        self.sentinel_ports = list(public) or [free_port() for _ in range(3)]
         self.servers: list[RedisServer] = []
         self.sentinels: list[Process] = []
 
@@ -174,13 +175,15 @@ class Replicated(_Together):
 
 
 class Cluster(_Together):
-    """A Redis Cluster of `masters` masters with one replica each."""
+    """A Redis Cluster of `masters` masters with one replica each. `public` are the ports that `url` names."""
 
-    def __init__(self, folder: Path, *, masters: int = 3, node_timeout_ms: int = 3000) -> None:
+    def __init__(
+        self, folder: Path, *, masters: int = 3, node_timeout_ms: int = 3000, public: Sequence[int] = ()
+    ) -> None:
         super().__init__(folder)
         self._masters = masters
         self._node_timeout_ms = node_timeout_ms
-        self.ports = [free_port() for _ in range(2 * masters)]
+        self.ports = [*public, *(free_port() for _ in range(2 * masters - len(public)))]
         self.servers: dict[int, RedisServer] = {}
 
     @property

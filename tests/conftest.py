@@ -20,6 +20,7 @@ from pytest_django import DjangoDbBlocker, Settings
 from flashsale.gate import bridge, client
 from flashsale.life import send_codes
 from flashsale.providers import http
+from flashsale.rules.wall_clock import WALL_CLOCK
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
@@ -112,6 +113,13 @@ def in_background() -> None:
 def fast_passwords(settings: Settings) -> None:
     """Passwords are hashed in no time. For tests that log in in this process, not at a server of their own."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _measured_clock() -> Iterator[None]:
+    """Forgets the time that a store has told, because a test may tell a wrong one."""
+    yield
+    WALL_CLOCK.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import Error
-from django.utils import timezone
 
 from flashsale import metrics
 from flashsale.books.batcher import Batcher
@@ -32,6 +31,7 @@ from flashsale.life.stray_refunds import doubt_second
 from flashsale.models import Inbox, PaymentAttempt, Refund
 from flashsale.providers import payments
 from flashsale.providers.payments.checked import PARTS_MAX
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import StandingState
 
@@ -61,7 +61,7 @@ def store(*, account: str, references: Sequence[str], body: bytes, headers: Mapp
     """Stores a believed notification in one statement. The same one again is asked about again."""
     provider = payments.accounts[account]
     kept = {name: headers[name] for name in provider.headers if name in headers}
-    now = timezone.now()
+    now = wall_clock.now()
     rows = [
         Inbox(
             hash=sha256(b"\0".join([account.encode(), reference.encode(), body])).hexdigest(), account=account,
@@ -191,7 +191,7 @@ def _hint_in(row: Inbox) -> payments.Hint | None:
 
 
 def _store(done: Sequence[tuple[Inbox, str]]) -> None:
-    now = timezone.now()
+    now = wall_clock.now()
     groups: dict[tuple[str, datetime | None], list[int]] = defaultdict(list)
     for row, result in done:
         groups[result, row.next_look_at].append(row.pk)
@@ -211,4 +211,4 @@ NOTICES = Kind(_due, "account", _follow, next_of=lambda _row, now: now, load=_lo
 
 def forget_notifications() -> int:
     """Deletes notifications that were read long ago; returns how many."""
-    return Inbox.objects.filter(done_at__lt=timezone.now() - KEPT).delete()[0]
+    return Inbox.objects.filter(done_at__lt=wall_clock.now() - KEPT).delete()[0]

@@ -16,7 +16,6 @@ import asyncio
 import hmac
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from flashsale.gate.client import GateCache, GateDown
 from flashsale.life.places import keyring
 from flashsale.providers import messages
 from flashsale.providers.messages.base import Later, Message, NotSent, Report, Sender, Unanswered
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import TokenRefused, code_digits
@@ -261,7 +261,7 @@ async def _may_spend(sender: Sender) -> bool:
 
 
 def _day() -> str:
-    return datetime.now(UTC).strftime("%Y%m%d")
+    return wall_clock.now().strftime("%Y%m%d")
 
 
 def _digest(sender: str, reference: str) -> str:

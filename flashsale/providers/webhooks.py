@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 
 from flashsale.providers.http import certificates
+from flashsale.rules import wall_clock
 from flashsale.rules.states import DeliveryFailure
 from flashsale.rules.webhooks import RETRY_AFTER_MAX, may_call, url_problem
 
@@ -172,5 +173,5 @@ def _retry_after(text: str) -> timedelta | None:
         wait = timedelta(seconds=min(int(text[:9]), RETRY_AFTER_MAX.total_seconds()))
     else:
         with suppress(ValueError, TypeError):
-            wait = parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)
+            wait = parsedate_to_datetime(text).astimezone(UTC) - wall_clock.now()
     return None if wait is None else min(max(wait, timedelta()), RETRY_AFTER_MAX)
