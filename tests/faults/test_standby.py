@@ -16,7 +16,7 @@ from django.db.utils import ConnectionHandler, OperationalError
 from rich.console import Console
 
 from config.database import database_settings
-from config.postgresql.base import ONLY_LOCAL, READ_ONLY
+from config.postgresql.connection import ONLY_LOCAL, READ_ONLY
 from flashsale.management.doctor import postgresql
 from simulation.postgres_server import find_programs
 from simulation.scale import postgres_faults, rounds, selling
