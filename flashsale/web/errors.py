@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
@@ -132,7 +132,8 @@ def answer_every_error(get_response: Callable[[HttpRequest], HttpResponse]) -> C
             return refused
         if request.path_info.startswith(ADMIN):
             # A member of staff waits. Commits of shoppers' requests may wait for a standby for as long as it takes.
-            request.changes_begun = changes_begun()  # type: ignore[attr-defined]
+            if connection.vendor == "postgresql":
+                request.changes_begun = changes_begun()  # type: ignore[attr-defined]
             with limited_commits():
                 response = get_response(request)
         else:
