@@ -17,19 +17,22 @@ from flashsale.life import receipt as receipts
 from flashsale.life.leave import leave
 from flashsale.models import Sale
 from flashsale.rules import lottery
-from tests.beacons import CHAIN, INFO, Relay, running_relay
+from flashsale.web.pages.proof_page import fragment
+from tests.beacons import CHAIN, INFO, Relay
 from tests.browser.person import SOON_MS, Person, own_page_sale
 from tests.browser.site import Site, serving
 from tests.factories import Shopper, lobby_sale, move_opening, open_now, tend
+from tests.forged_draws import FORGED
 
 pytestmark = pytest.mark.browser
+STORY = Path(__file__).parents[1] / "story/recorded"
 VECTORS = json.loads((Path(__file__).parents[1] / "rules/draw-vectors-2.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def relay() -> Iterator[Relay]:
     """A relay of the tests' own chain of drand."""
-    with running_relay() as found:
+    with Relay() as found:
         yield found
 
 
@@ -236,6 +239,38 @@ def test_a_partners_shopper_pastes_a_receipt_and_learns_what_is_wrong_with_it(sh
     page.route("**/transcript", lambda route: route.fulfill(status=503))
     assert pasted("") == {}
     expect(page.locator("#verdict")).to_contain_text("Nothing is checked.")
+    assert (person.overflow(), person.barriers()) == (0, [])
+
+
+def test_the_page_believes_the_draw_of_a_story_and_no_forged_one(shop: Site, page: Page) -> None:
+    """The recorded files of a story that was played over HTTP stand in for those of a sale with the same code."""
+    recorded = {path.name.partition("-26-")[0]: json.loads(path.read_text()) for path in STORY.glob("*.json")}
+    lobby_sale(code="26-january", draw_version=2)
+    person = Person(shop, page, Sale.objects.get(code="26-january"), language="en")
+    signed = recorded["receipts"][0]
+    forge: list[Callable[[dict[str, Any]], None]] = []
+
+    def answer(route: Route) -> None:
+        data = deepcopy(recorded[route.request.url.rpartition("/")[2]])
+        for change in forge if "secret" in data else []:
+            change(data)
+        route.fulfill(json=data)
+
+    for what in ("transcript", "draw", "keys"):
+        page.route(f"**/{what}", answer)
+    page.goto(f"{shop.url}/s/26-january/proof#{fragment(signed)}")
+    page.locator("[name=language][value=en]").click()
+    page.wait_for_function("document.documentElement.lang === 'en'")
+    found = results(page)
+    assert {title for title, word in found.items() if word == "bad"} == set()
+    assert {title for title, word in found.items() if word == "open"} == {SEEN, "The signature of drand"}
+    transcript, receipt = lottery.read(json.dumps(recorded["transcript"])), signed["receipt"]
+    number = lottery.number_in(transcript, line=receipt["line"], index=receipt["index"])
+    expect(page.locator("#checks li").last).to_contain_text(f"Number {number} follows from ticket {receipt['index']}.")
+    for change in FORGED:
+        forge[:] = [change]
+        assert "bad" in results(page).values(), change.__name__
+        expect(page.locator("#verdict")).to_have_class("bad")
     assert (person.overflow(), person.barriers()) == (0, [])
 
 

@@ -27,7 +27,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.lottery import LeafState
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState, SaleState
-from tests.beacons import CHAIN, Relay, running_relay, sign
+from tests.beacons import CHAIN, Relay, sign
 from tests.factories import (
     Shopper,
     card_of,
@@ -49,7 +49,7 @@ ENTERED, GONE, NEVER_GIVEN = LeafState
 @pytest.fixture
 def relay(settings: LazySettings) -> Iterator[Relay]:
     """A relay of the tests' own chain, which this server uses."""
-    with running_relay() as found:
+    with Relay() as found:
         settings.FLASHSALE_BEACON_CHAIN, settings.FLASHSALE_BEACON_RELAYS = CHAIN, (found.url,)
         yield found
 
