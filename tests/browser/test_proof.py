@@ -3,13 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
 from flashsale.gate import bridge
@@ -18,10 +16,10 @@ from flashsale.life.leave import leave
 from flashsale.models import Sale
 from flashsale.rules import lottery
 from flashsale.web.pages.proof_page import fragment
-from tests.beacons import CHAIN, INFO, Relay
+from tests.beacons import CHAIN, INFO, Relay, freeze_now, round_comes
 from tests.browser.person import SOON_MS, Person, own_page_sale
 from tests.browser.site import Site, serving
-from tests.factories import Shopper, lobby_sale, move_opening, open_now, tend
+from tests.factories import Shopper, lobby_sale, open_now
 from tests.forged_draws import FORGED
 
 pytestmark = pytest.mark.browser
@@ -47,22 +45,6 @@ def shop(shared_db: None, relay: Relay, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(autouse=True)
 def _chain(settings: LazySettings, relay: Relay) -> None:
     settings.FLASHSALE_BEACON_CHAIN, settings.FLASHSALE_BEACON_RELAYS = CHAIN, (relay.url,)
-
-
-def frozen(sale: Sale) -> None:
-    """Moves the opening so that the freeze is now, and runs one tick."""
-    move_opening(sale, timezone.now() + timedelta(seconds=sale.freeze_lead_s, milliseconds=-1))
-    tend(sale)
-
-
-def drawn(sale: Sale) -> None:
-    """Moves the freeze so far into the past that the round is there, and runs one tick."""
-    frozen_at = timezone.now() - timedelta(seconds=60)
-    round_ = lottery.round_after(int(frozen_at.timestamp()), CHAIN)
-    Sale.objects.filter(pk=sale.pk).update(entries_frozen_at=frozen_at, beacon_round=round_)
-    tend(sale)
-    sale.refresh_from_db()
-    assert sale.frozen_at is not None
 
 
 def results(page: Page) -> dict[str, str]:
@@ -153,10 +135,11 @@ def test_a_shopper_checks_everything_of_a_draw_with_a_beacon_and_finds_each_lie(
     assert results(page) == before | {person.word("The numbers"): "open"}
 
     person.come()
-    frozen(sale)
+    freeze_now(sale)
     person.looks_up()
     page.wait_for_function("code => JSON.parse(localStorage.getItem('fs:' + code)).root", arg=sale.code)
-    drawn(sale)
+    round_comes(sale)
+    assert sale.frozen_at is not None
     page.goto(f"{shop.url}/s/{sale.code}/ticket")
     expect(page.locator(".qr")).to_be_visible()
     assert (person.overflow(), person.barriers()) == (0, [])

@@ -8,20 +8,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from django.test import Client
-from django.utils import timezone
 
 from flashsale.models import Sale
 from flashsale.rules import lottery, receipts
-from tests.beacons import CHAIN, INFO, Relay
+from tests.beacons import CHAIN, INFO, Relay, freeze_is_now, round_is_there
 from tests.browser.site import serving
-from tests.factories import identity, lobby_sale, move_opening, poco_campaign
+from tests.factories import identity, lobby_sale, poco_campaign
 from tests.forged_draws import FORGED
 from tests.web.partner import key_of
 
@@ -92,14 +90,11 @@ def test_the_verifier_believes_the_transcript_of_a_real_sale_and_no_forged_one(
                 tokens.append(http.post("enter", {"identity": person})["place"])
             http.post("leave", {"place": tokens[6]})
             early = http.post("receipt", {"place": tokens[0]})
-            move_opening(sale, timezone.now() + timedelta(seconds=sale.freeze_lead_s, milliseconds=-1))
+            freeze_is_now(sale)
             frozen = http.waits_for("draw", lambda found: found["lines"] != {})
             assert frozen["lines"]["lazada"]["states"] == {"0": 6, "1": 1, "2": 0}
             assert (frozen["drawn"], relay.asked) == (False, [])
-            # The test does not wait for the round: the freeze lies in the past instead.
-            frozen_at = timezone.now() - timedelta(seconds=60)
-            round_ = lottery.round_after(int(frozen_at.timestamp()), CHAIN)
-            Sale.objects.filter(pk=sale.pk).update(entries_frozen_at=frozen_at, beacon_round=round_)
+            round_is_there(sale)
             transcript = http.waits_for("transcript", bool)
             http.waits_for("lines/lazada/status", lambda found: bool(found["seed"]))
             signed = [http.post("receipt", {"place": token}) for token in tokens]
