@@ -42,7 +42,7 @@ def fact(port: int, name: str, *, section: str = "replication") -> str:
     return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "")
 
 
-def wait_for(what: str, check: Callable[[], bool], *, seconds: float = 60.0) -> float:
+def wait_for(what: str, check: Callable[[], bool], *, seconds: float = 180.0) -> float:
     """Waits until `check` is true; how long it took, in seconds. Raises ServerNotReady."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
