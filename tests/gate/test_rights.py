@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.conf import settings as django_settings
 from django.core.cache import caches
 from pytest_django import Settings
 
@@ -14,19 +13,11 @@ from flashsale.gate import bridge, restored, rights
 from flashsale.gate.client import LUA
 from flashsale.management.doctor import redis as redis_checks
 from simulation.redis_server import RedisServer
+from tests.acl import documented
 from tests.factories import tend
 from tests.faults.steps import broken, buy, called, close_gate, recover
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
-OPERATE = Path(django_settings.BASE_DIR) / "docs/operate.md"
-
-
-def documented(user: str) -> list[str]:
-    """The words of the command that docs/operate.md gives for a user."""
-    line = next(
-        line for line in OPERATE.read_text(encoding="utf-8").splitlines() if line.startswith(f"ACL SETUSER {user} ")
-    )
-    return line.replace(">PASSWORD", ">word").split()
 
 
 @pytest.fixture
