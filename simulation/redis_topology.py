@@ -1,5 +1,7 @@
 """Several Redis servers on the loopback that work together: a master with Sentinel, or a Redis Cluster. No Django."""
 
+import re
+import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -201,11 +203,16 @@ class Cluster(_Together):
         return self._url("cluster", self.ports[:3])
 
     def _start(self) -> None:
-        for port in self.ports:
+        # Redis 6.2 takes the port of the nodes among themselves from its own.
+        chooses = not re.search(r" v=6\.", subprocess.check_output([find_program(), "--version"], text=True))
+        buses = {port: free_port() if chooses else port + 10_000 for port in self.ports}
+        for port, bus in buses.items():
             extra = [
-                "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--repl-diskless-sync-delay", "0",
-                "--cluster-node-timeout", str(self._node_timeout_ms), "--cluster-require-full-coverage", "no",
+                "--cluster-enabled", "yes", "--cluster-node-timeout", str(self._node_timeout_ms),
+                "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0",
             ]  # fmt: skip
+            if chooses:
+                extra += ["--cluster-port", str(bus)]
             if self.access:
                 extra += ["--tls-cluster", "yes", "--cluster-announce-hostname", self.host]
                 extra += ["--cluster-preferred-endpoint-type", "hostname"]
@@ -214,10 +221,9 @@ class Cluster(_Together):
             self.ask(port, "CLUSTER", "SET-CONFIG-EPOCH", n + 1)
         for n, port in enumerate(self.ports[: self._masters]):
             first, last = n * SLOTS // self._masters, (n + 1) * SLOTS // self._masters - 1
-            self.ask(port, "CLUSTER", "ADDSLOTSRANGE", first, last)
+            self.ask(port, "CLUSTER", "ADDSLOTS", *range(first, last + 1))
         for port in self.ports[1:]:
-            bus = int(self.ask(port, "CONFIG", "GET", "cluster-port")[1])
-            self.ask(self.ports[0], "CLUSTER", "MEET", "127.0.0.1", port, bus)
+            self.ask(self.ports[0], "CLUSTER", "MEET", "127.0.0.1", port, buses[port])
         wait_for("the nodes know each other", lambda: all(self._known(port) == len(self.ports) for port in self.ports))
         for master, replica in zip(self.ports, self.ports[self._masters :], strict=False):
             id_ = self.ask(master, "CLUSTER", "MYID").decode()
