@@ -45,6 +45,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"provider_id": "a\ud800b"}, {"provider_id": "ab"}),
         ({"provider_id": "x" * 300}, {"provider_id": "x" * 120}),
         ({"fee": Decimal("1e400")}, {"fee": None}),
+        ({"fee": Decimal("-1e9999999")}, {"fee": None}),
         ({"fee": Decimal("NaN")}, {"fee": None}),
         ({"fee": Decimal("-0.009")}, {"fee": Decimal(0)}),
         # Less than the smallest refund.
@@ -58,7 +59,7 @@ def test_paid_is_paid_whatever_else_stands_beside_it(two: Any, odd: Any, stored:
     assert money_astray() == []
 
 
-@pytest.mark.parametrize("paid", ["NaN", "Infinity", "1e400", "-1"])
+@pytest.mark.parametrize("paid", ["NaN", "Infinity", "1e400", "1e9999999", "-1"])
 def test_an_amount_that_is_none_changes_nothing_and_is_asked_again(two: Any, paid: str) -> None:
     first, second = two(PAID._replace(paid=Decimal(paid)))
     assert (first.state, second.state) == ("waiting", "paid")

@@ -24,6 +24,7 @@ from flashsale.providers.payments.base import (
     RefundRequest,
     RefundStanding,
 )
+from flashsale.providers.payments.checked import checked_standing
 from flashsale.providers.payments.midtrans import Midtrans, sign
 from tests.providers.scripted import Scripted, scripted
 
@@ -448,6 +449,15 @@ def test_a_fee_on_top_is_named_and_the_whole_amount_counts(midtrans: Midtrans, s
     server.add(said("settlement", gross_amount="1803000.00", metadata=info))
     standing = bridge.run(midtrans.look(asked()))
     assert (standing.paid, standing.fee) == (Decimal(1_803_000), Decimal(4_000))
+
+
+@pytest.mark.parametrize("odd", ["1e9999999", "NaN", "plenty", "-1e9999999", True, []])
+def test_a_fee_on_top_that_cannot_be_computed_is_left_out_and_the_money_counts(
+    midtrans: Midtrans, server: Scripted, odd: Any
+) -> None:
+    server.add(said("settlement", metadata={"extra_info": {"gross_amount_info": {"original_amount": odd}}}))
+    standing = checked_standing(bridge.run(midtrans.look(asked())))
+    assert (standing.paid, standing.fee) == (Decimal(AMOUNT), None)
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "javascript://x/%0Aalert(1)"])

@@ -329,6 +329,7 @@ def test_all_captures_count_as_they_came(xendit: Xendit, server: Scripted, captu
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", -1)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", True)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", "NaN")],
+        [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", "1e9999999", AMOUNT)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", AMOUNT, currency=None)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", AMOUNT, reference_id="fs-other")],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", AMOUNT, payment_request_id="pr-2")],

@@ -76,7 +76,8 @@ def _fingerprint(text: str) -> str:
 
 def _money(amount: Decimal | None) -> Decimal | None:
     """The amount in cents, rounded down, so that we never send back more than came; None for what is no amount."""
-    if amount is None or not amount.is_finite() or abs(amount) >= _PAID_MAX:
+    # `abs` would round, and raise for an exponent of millions.
+    if amount is None or not amount.is_finite() or amount.copy_abs() >= _PAID_MAX:
         return None
     return amount.quantize(_CENT, ROUND_DOWN)
 

@@ -113,7 +113,7 @@ def _imposed_fee(fields: Mapping[str, Any], amount: Decimal) -> Decimal | None:
         found = found.get(name) if isinstance(found, Mapping) else None
     try:
         return amount - Decimal(str(found)) if found is not None else None
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one with an exponent of millions
         return None
 
 

@@ -17,6 +17,8 @@ from flashsale.rules.states import StandingState
 ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 # With hidden digits (*, X) it is the same for many people.
 WHOLE_ACCOUNT = re.compile(r"\+?[0-9]{6,40}")
+# No amount has so many digits. A sum of larger ones could not be computed.
+AMOUNT_END = Decimal(10) ** 18
 _OK = frozenset({200, 201})
 _NO_ENTRY = frozenset({401, 403})
 # Addresses that run in our page, or read the buyer's disk.
@@ -170,7 +172,7 @@ def _amount(value: Any) -> Decimal:
         found = Decimal(value) if isinstance(value, str | int | Decimal) and not isinstance(value, bool) else None
     except InvalidOperation:
         found = None
-    if found is None or not found.is_finite() or found < 0:
+    if found is None or not found.is_finite() or not 0 <= found < AMOUNT_END:
         raise ProviderDown("an amount of Xendit cannot be read")
     return found
 
