@@ -83,6 +83,13 @@ def test_instructions_that_cannot_be_shown_are_left_out(two: Any) -> None:
     assert first.instructions == Instructions("qr", bank="BCA", number="88")._asdict()
 
 
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+09:00"])
+def test_a_time_that_not_every_zone_can_show_is_left_out(two: Any, until: str) -> None:
+    first, second = two(Standing(StandingState.WAITING, "id", instructions=Instructions("qr", until, qr="Q")))
+    assert (first.state, second.state) == ("waiting", "paid")
+    assert first.instructions == Instructions("qr", qr="Q")._asdict()
+
+
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "ab" + "x" * 300])
 def test_a_refund_with_an_odd_name_holds_up_no_other(two: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = two(PAID)

@@ -558,6 +558,20 @@ def test_a_refund_that_midtrans_has_is_not_sent_again(midtrans: Midtrans, server
     assert [one.method for one in server.asked] == ["GET"]
 
 
+@pytest.mark.parametrize("amount", ["1.00", f"{AMOUNT}.01", "1e9999999", "-1799000"])
+def test_a_refund_of_another_amount_than_ours_is_for_people(midtrans: Midtrans, server: Scripted, amount: str) -> None:
+    server.add(said("partial_refund", refunds=[CONFIRMED | {"refund_amount": amount}]))
+    standing = bridge.run(midtrans.look_refund(back()))
+    assert (standing.state, standing.provider_id, len(standing.why) <= 200) == ("failed", "7", True)
+    assert standing.why.startswith("the provider names ")
+
+
+@pytest.mark.parametrize("amount", [None, "", "plenty", "NaN", AMOUNT])
+def test_a_refund_whose_amount_is_not_said_counts_by_its_key(midtrans: Midtrans, server: Scripted, amount: Any) -> None:
+    server.add(said("refund", refunds=[CONFIRMED | {"refund_amount": amount}]))
+    assert bridge.run(midtrans.look_refund(back())) == RefundStanding("confirmed", "7")
+
+
 @pytest.mark.parametrize(
     ("number", "state"), [("202", "failed"), ("400", "failed"), ("414", "failed"), ("412", "impossible")]
 )

@@ -483,6 +483,14 @@ def test_a_refund_that_is_there_is_not_sent_again(
     assert [one.method for one in server.asked] == ["GET"]
 
 
+@pytest.mark.parametrize("word", ["PENDING", "SUCCEEDED"])
+def test_a_refund_of_another_amount_than_ours_is_for_people(xendit: Xendit, server: Scripted, word: str) -> None:
+    for amount, state in ((1_799_000, "ours"), ("1799000.00", "ours"), (1, "failed"), (17_990_000, "failed")):
+        server.add({"data": [row(word, amount=amount)]})
+        standing = bridge.run(xendit.look_refund(back()))
+        assert (standing.state == "failed", bool(standing.why)) == ((state == "failed",) * 2), amount
+
+
 def test_a_refund_that_failed_is_not_sent_again_under_its_reference(xendit: Xendit, server: Scripted) -> None:
     server.add({"data": [row("FAILED", failure_code="REFUND_FAILED")]})
     assert bridge.run(xendit.refund(back())) == RefundStanding("failed", "rfd-1", "Xendit: REFUND_FAILED")

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from flashsale.providers.failures import ProviderDown
 from flashsale.providers.http import HttpAnswer
-from flashsale.providers.payments.base import Attempt, Instructions, RefundStanding
+from flashsale.providers.payments.base import Attempt, Instructions, RefundRequest, RefundStanding
+from flashsale.providers.payments.checked import other_amount
 from flashsale.providers.payments.xendit_words import CHANNELS, CODES, PAYMENT_STATES, REFUND_STATES, STATES, Meaning
 from flashsale.rules.states import StandingState
 
@@ -147,10 +148,12 @@ def read_refunds(fields: Mapping[str, Any], reference: str) -> Sequence[Mapping[
     return own
 
 
-def read_refund(fields: Mapping[str, Any]) -> RefundStanding:
-    """One refund."""
+def read_refund(fields: Mapping[str, Any], back: RefundRequest) -> RefundStanding:
+    """One refund. It has failed if its amount is another one than that of `back`."""
     state: Any = _word(REFUND_STATES, fields.get("status"), "a refund")
     why = fields.get("failure_code")
+    if state != "failed" and (wrong := other_amount(fields.get("amount"), back)):
+        return RefundStanding("failed", read_id(fields.get("id")), wrong)
     return RefundStanding(state, read_id(fields.get("id")), f"Xendit: {why or state}" if state == "failed" else "")
 
 
