@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from cryptography.fernet import InvalidToken
 from django.db import Error
 
 from flashsale import metrics
@@ -65,7 +66,7 @@ def store(*, account: str, references: Sequence[str], body: bytes, headers: Mapp
     rows = [
         Inbox(
             hash=sha256(b"\0".join([account.encode(), reference.encode(), body])).hexdigest(), account=account,
-            body=body, headers=kept, reference=reference[:80], seen_at=now, next_look_at=now,
+            body=Inbox.sealed(body, kept), headers={}, reference=reference[:80], seen_at=now, next_look_at=now,
         )
         for reference in references
     ]  # fmt: skip
@@ -184,8 +185,11 @@ async def _look_at_second(attempt: PaymentAttempt, id_: str) -> None:
 def _hint_in(row: Inbox) -> payments.Hint | None:
     """What a notification says that was believed when it came; None if it is not believed now. Raises ProviderDown."""
     try:
-        hints = payments.account_of(row.account).believe(bytes(row.body), row.headers)
+        hints = payments.account_of(row.account).believe(*row.as_it_came())
     except (payments.NotBelieved, ValueError):
+        return None
+    except InvalidToken:
+        log.exception("a notification of %s cannot be decrypted; the provider is asked without it", row.account)
         return None
     return next((hint for hint in hints if hint.reference == row.reference), None)
 
