@@ -28,7 +28,7 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import Kind, Result, work_off
 from flashsale.life.refund import ask_about_refund, refunds_to_look_at
 from flashsale.life.settle import settle
-from flashsale.life.stray_refunds import doubt_second
+from flashsale.life.stray_refunds import note_second_payment
 from flashsale.models import Inbox, PaymentAttempt, Refund
 from flashsale.providers import payments
 from flashsale.providers.payments.checked import PARTS_MAX
@@ -179,7 +179,7 @@ async def _look_at_second(attempt: PaymentAttempt, id_: str) -> None:
     log.error("%s has a second payment at its provider: %s", attempt.reference, id_)
     asked = ask_provider.asked(attempt)._replace(provider_id=id_, parts=())
     if (await ask_provider.look_at(attempt.account, asked)).state is StandingState.PAID:
-        await run_in_db_thread(doubt_second, attempt.pk)
+        await run_in_db_thread(note_second_payment, attempt.pk)
 
 
 def _hint_in(row: Inbox) -> payments.Hint | None:

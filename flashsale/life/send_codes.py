@@ -49,8 +49,8 @@ TASKS: GateCache[asyncio.Task[None], None] = GateCache()
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a code stands: waiting, sent, unanswered, delivered or failed, and by which senders.
+class CodeProgress:
+    """How far a code is: waiting, sent, unanswered, delivered or failed, and by which senders.
 
     `next` is the sender that follows if this one does not deliver, and `next_ms` when it follows an unanswered one (ms
     since 1970, 0: not known). `is_final`: nothing more happens to the code.
@@ -64,7 +64,7 @@ class Standing:
     next_ms: int = 0
 
 
-async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str) -> Standing:
+async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str) -> CodeProgress:
     """Queues the code of this nonce and starts to send it. Refuses NOT_READY if its sender has too many waiting.
 
     Refuses FORBIDDEN if there is no sender to such an address. Raises GateDown.
@@ -79,11 +79,11 @@ async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str)
     if not added:
         raise Refused(Outcome.NOT_READY, "Too many codes are waiting.", RETRY_FULL_S)
     _start(_send_due(messages.SENDERS[senders[0]]))
-    return Standing("waiting", senders[0], (), "".join(senders[1:2]))
+    return CodeProgress("waiting", senders[0], (), "".join(senders[1:2]))
 
 
-async def standing(*, nonce: bytes) -> Standing | None:
-    """Where the code of this nonce stands; None if it is not valid any more. Raises GateDown."""
+async def progress(*, nonce: bytes) -> CodeProgress | None:
+    """How far the code of this nonce is; None if it is not valid any more. Raises GateDown."""
     code = await code_queue.read(nonce.hex())
     if code is None:
         return None
@@ -95,7 +95,7 @@ async def standing(*, nonce: bytes) -> Standing | None:
     is_final = code.state in ended
     tried = code.senders[: code.sender - 1]
     next_ms = await code_queue.goes_on_at(nonce.hex()) if code.state == "unanswered" and following else 0
-    return Standing(code.state, code.sender_name, tried, "" if is_final else following, is_final, next_ms)
+    return CodeProgress(code.state, code.sender_name, tried, "" if is_final else following, is_final, next_ms)
 
 
 async def send_all_due() -> None:

@@ -173,7 +173,7 @@ def _clean(text: str) -> str:
 
 
 def _retry_after(text: str) -> timedelta | None:
-    """How long to wait by a `Retry-After` header: seconds, or an HTTP date. None if there is none, or an odd one."""
+    """How long to wait by a `Retry-After` header: seconds, or an HTTP date. None if it is missing or odd."""
     wait = None
     if text.isascii() and text.isdigit():
         wait = timedelta(seconds=min(int(text[:9]), RETRY_AFTER_MAX.total_seconds()))
