@@ -96,7 +96,7 @@ def _codes_go_out_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
         return
     accept = send_codes.accept
 
-    async def accept_and_send(**code: Any) -> send_codes.CodeProgress:
+    async def accept_and_send(**code: Any) -> send_codes.Standing:
         result = await accept(**code)
         await all_sent()
         return result

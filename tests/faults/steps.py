@@ -194,7 +194,7 @@ NOTHING_TAKEN = {"offered": 2, "held": 0, "sold": 0, "used": []}
 ONE_HELD = {"offered": 1, "held": 1, "sold": 0, "used": [1, 1]}
 CHECKS = (
     audit._oversold, audit._unbalanced, audit._over_limit, audit._out_of_order, audit._two_places,
-    moved_wrongly, audit_events.events_unlike_rows,
+    moved_wrongly, audit_events.unlike_events,
 )  # fmt: skip
 
 

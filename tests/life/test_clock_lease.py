@@ -19,7 +19,7 @@ from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys
 from flashsale.life import clock_lease, sale_control, tick
-from flashsale.life.audit_events import events_unlike_rows
+from flashsale.life.audit_events import unlike_events
 from flashsale.life.audit_scope import Scope
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
@@ -292,7 +292,7 @@ def test_a_sale_paused_over_its_opening_opens_when_it_goes_on_and_may_be_closed_
     assert clocks(sale) == (ms(opens), ms(opens))
     sale.refresh_from_db()
     assert sale.frozen_at is not None, "the lines are drawn although the sale is paused"
-    assert [*events_unlike_rows(Scope.whole(sale.campaign))] == [], "so the event sale.opened comes after sale.paused"
+    assert [*unlike_events(Scope.whole(sale.campaign))] == [], "so the event sale.opened comes after sale.paused"
     for decide in (sale_control.resume, sale_control.close_early):
         decide(sale=sale)
     assert ms(sale.closes_at) >= ms(opens) + 1

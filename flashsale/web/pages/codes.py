@@ -188,7 +188,7 @@ def send_code(
 
 def _challenge(
     card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str = KIND
-) -> tuple[str, send_codes.CodeProgress]:
+) -> tuple[str, send_codes.Standing]:
     nonce = secrets.token_bytes(CODE_NONCE_BYTES)
     to, language = message_address(axis, contact), (get_language() or "id")[:2]
     progress = bridge.run(send_codes.accept(nonce=nonce, axis=axis, to=to, sale=card.name, language=language))
