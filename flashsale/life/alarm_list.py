@@ -98,6 +98,16 @@ _KINDS = (
         calm=120 * S,
     ),
     AlarmKind(
+        "beacon_late",
+        _("Public randomness is late"),
+        _(
+            "%(sale)s: no relay has given round %(round)d of drand, so the line waits for its numbers. In about "
+            "%(minutes)d min the sale is called off by its published rule."
+        ),
+        _("The log of the doors for the relays, the way of the doors to them, and FLASHSALE_BEACON_CHAIN."),
+        calm=0 * S,
+    ),
+    AlarmKind(
         "payments_stuck",
         _("Payments are stuck"),
         _("Account %(account)s: %(count)d payments or notifications are overdue by more than 10 minutes."),

@@ -13,7 +13,7 @@ from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.audit_after_sale import moved_wrongly, without_due_process
-from flashsale.life.audit_events import events_unlike_rows
+from flashsale.life.audit_events import unlike_events
 from flashsale.life.audit_prices import ACTIVE, priced_wrongly
 from flashsale.life.audit_scope import Scope, Touched
 from flashsale.life.audit_settlement import settlements_unlike_rows
@@ -93,7 +93,7 @@ def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
             findings.append(Finding(promise, title, Verdict.NOT_CHECKABLE))
             continue
         findings.append(_finding(promise, title, tuple(_persistent(CHECKS[promise], campaigns))))
-    findings.append(_finding(0, EVENTS, tuple(_persistent(events_unlike_rows, campaigns))))
+    findings.append(_finding(0, EVENTS, tuple(_persistent(unlike_events, campaigns))))
     findings.append(_finding(0, SETTLEMENTS, tuple(_persistent(_settlements_unlike_rows, campaigns))))
     return [*findings, _finding(0, TRAIL, tuple(_trail_broken(campaigns, head)))]
 

@@ -22,7 +22,7 @@ MOVES_TOLD = "0031_bounces_and_fingerprints"
 Subject = tuple[str, Any]
 
 
-def events_unlike_rows(scope: Scope) -> Iterator[str]:
+def unlike_events(scope: Scope) -> Iterator[str]:
     """The objects whose events say something else than their rows.
 
     Events are kept for a month, so an object without one counts only if it has changed since.

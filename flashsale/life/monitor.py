@@ -28,7 +28,7 @@ from flashsale.gate import metrics as gate_metrics
 from flashsale.gate.client import GateDown
 from flashsale.life import audit
 from flashsale.life.advisory_lock import advisory_lock
-from flashsale.life.audit_events import events_unlike_rows
+from flashsale.life.audit_events import unlike_events
 from flashsale.life.audit_scope import Marks, Scope, Touched, touched_since
 from flashsale.life.sale_card import card_of
 from flashsale.life.samples import running_sales
@@ -53,7 +53,7 @@ SHOWN_FOR = timedelta(hours=1)
 WITH_REDIS = frozenset({1, 3})
 CHECKS: Mapping[int, audit.Check] = {
     **{promise: check for promise, check in audit.CHECKS.items() if promise != 7},
-    0: events_unlike_rows,
+    0: unlike_events,
 }
 # Of the periodic work. `tick`: a process ticked the sales; `beat`: Celery's beat sent a task; `worker`: a Celery worker
 # finished a task; `sampler`: samples were stored; `monitor`: the promises were checked.

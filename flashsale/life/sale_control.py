@@ -20,7 +20,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.events import NewEvent, record
@@ -34,6 +33,7 @@ from flashsale.life.mend import mend
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
+from flashsale.rules import wall_clock
 from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
 from flashsale.rules.events import EventType
 from flashsale.rules.polling import LATEST_MS
@@ -253,7 +253,7 @@ def _now() -> datetime:
     try:
         return moment(bridge.run(wall_ms()))
     except GateDown:
-        return timezone.now()
+        return wall_clock.now()
 
 
 @contextmanager

@@ -16,7 +16,6 @@ import asyncio
 import hmac
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from flashsale.gate.client import GateCache, GateDown
 from flashsale.life.places import keyring
 from flashsale.providers import messages
 from flashsale.providers.messages.base import Later, Message, NotSent, Report, Sender, Unanswered
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import TokenRefused, code_digits
@@ -49,7 +49,7 @@ TASKS: GateCache[asyncio.Task[None], None] = GateCache()
 
 
 @dataclass(frozen=True, slots=True)
-class CodeProgress:
+class Standing:
     """How far a code is: waiting, sent, unanswered, delivered or failed, and by which senders.
 
     `next` is the sender that follows if this one does not deliver, and `next_ms` when it follows an unanswered one (ms
@@ -64,7 +64,7 @@ class CodeProgress:
     next_ms: int = 0
 
 
-async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str) -> CodeProgress:
+async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str) -> Standing:
     """Queues the code of this nonce and starts to send it. Refuses NOT_READY if its sender has too many waiting.
 
     Refuses FORBIDDEN if there is no sender to such an address. Raises GateDown.
@@ -79,10 +79,10 @@ async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str)
     if not added:
         raise Refused(Outcome.NOT_READY, "Too many codes are waiting.", RETRY_FULL_S)
     _start(_send_due(messages.SENDERS[senders[0]]))
-    return CodeProgress("waiting", senders[0], (), "".join(senders[1:2]))
+    return Standing("waiting", senders[0], (), "".join(senders[1:2]))
 
 
-async def progress(*, nonce: bytes) -> CodeProgress | None:
+async def progress(*, nonce: bytes) -> Standing | None:
     """How far the code of this nonce is; None if it is not valid any more. Raises GateDown."""
     code = await code_queue.read(nonce.hex())
     if code is None:
@@ -95,7 +95,7 @@ async def progress(*, nonce: bytes) -> CodeProgress | None:
     is_final = code.state in ended
     tried = code.senders[: code.sender - 1]
     next_ms = await code_queue.goes_on_at(nonce.hex()) if code.state == "unanswered" and following else 0
-    return CodeProgress(code.state, code.sender_name, tried, "" if is_final else following, is_final, next_ms)
+    return Standing(code.state, code.sender_name, tried, "" if is_final else following, is_final, next_ms)
 
 
 async def send_all_due() -> None:
@@ -261,7 +261,7 @@ async def _may_spend(sender: Sender) -> bool:
 
 
 def _day() -> str:
-    return datetime.now(UTC).strftime("%Y%m%d")
+    return wall_clock.now().strftime("%Y%m%d")
 
 
 def _digest(sender: str, reference: str) -> str:

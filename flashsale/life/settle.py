@@ -49,7 +49,6 @@ from math import ceil
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, transaction
-from django.utils import timezone
 
 from flashsale.books import call_keys, orders
 from flashsale.books.batcher import Batcher
@@ -73,6 +72,7 @@ from flashsale.life.stray_refunds import note_refund_doubts, stop_refunds
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
@@ -190,7 +190,7 @@ _settling: Batcher[Answer, Settled] = Batcher("settle-payments", settle_all)
 
 
 def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[Settled]:
-    now = timezone.now()
+    now = wall_clock.now()
     with transaction.atomic():
         rows = orders.lock_reservations({owners[answer.reference] for answer in answers})
         attempts = orders.lock_attempts([answer.reference for answer in answers])
@@ -375,7 +375,7 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
     epoch_now, state = lock_sale(sale)
     row = orders.lock_reservations([owner])[owner]
     attempt = PaymentAttempt.objects.select_for_update().get(reference=reference)
-    attempt.reservation, now = row, timezone.now()
+    attempt.reservation, now = row, wall_clock.now()
     if not is_late(row, attempt, standing):
         return Settled(row, attempt)
     if units and (epoch != epoch_now or state == SaleState.PAUSED):

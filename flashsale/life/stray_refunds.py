@@ -16,12 +16,12 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from flashsale.books.refunds import withdraw_refunds
 from flashsale.life.judge_standing import raise_doubt
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers.payments import PartnerProvider
+from flashsale.rules import wall_clock
 from flashsale.rules.states import AttemptState, MoneyDoubt, RefundState
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def note_second_payment(attempt: int) -> None:
     owner = PaymentAttempt.objects.values_list("reservation", flat=True).get(pk=attempt)
     Reservation.objects.select_for_update().get(pk=owner)
     row = PaymentAttempt.objects.select_for_update().get(pk=attempt)
-    raise_doubt(row, MoneyDoubt.SECOND, timezone.now())
+    raise_doubt(row, MoneyDoubt.SECOND, wall_clock.now())
     row.save(update_fields=["doubt", "doubt_at"])
 
 

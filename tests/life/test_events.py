@@ -329,7 +329,7 @@ def settle_all_of(rows: list[Reservation], standing: payments.Standing) -> list[
 
 
 def audit_of(sale: Sale) -> list[str]:
-    return list(audit_events.events_unlike_rows(Scope.whole(sale.campaign)))
+    return list(audit_events.unlike_events(Scope.whole(sale.campaign)))
 
 
 def test_a_transaction_that_is_undone_leaves_no_event_and_none_is_written_outside_of_one() -> None:

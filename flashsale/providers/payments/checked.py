@@ -5,10 +5,10 @@ that is a script would run on the buyer's page.
 """
 
 import re
-from datetime import datetime
-from decimal import ROUND_DOWN, Decimal
+from datetime import MAXYEAR, datetime
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
-from flashsale.providers.payments.base import Instructions, ProviderDown, RefundStanding, Standing
+from flashsale.providers.payments.base import Instructions, ProviderDown, RefundRequest, RefundStanding, Standing
 
 _LINK = re.compile(r"([a-z][a-z0-9+.\-]*)://\S+", re.IGNORECASE)
 # Schemes that a browser runs or reads itself. Any other one opens a page or an app.
@@ -52,6 +52,17 @@ def checked_refund(said: RefundStanding) -> RefundStanding:
     return said._replace(provider_id=_text(said.provider_id, ID_MAX), why=_text(said.why, WHY_MAX))
 
 
+def other_amount(said: object, back: RefundRequest) -> str:
+    """What is wrong with the amount that a provider names for our refund; "" if it is ours, or no amount."""
+    try:
+        amount = Decimal(str(said))
+    except InvalidOperation:
+        return ""
+    if not amount.is_finite() or amount == back.amount:
+        return ""
+    return f"the provider names {amount} for this refund of {back.amount}: look in its dashboard first"[:WHY_MAX]
+
+
 def _instructions(shown: Instructions) -> Instructions:
     short = {name: _text(text, ID_MAX) for name, text in shown._asdict().items()}
     qr, url, deeplink = (_text(text, LINK_MAX + 1) for text in (shown.qr, shown.url, shown.deeplink))
@@ -76,14 +87,15 @@ def _fingerprint(text: str) -> str:
 
 def _money(amount: Decimal | None) -> Decimal | None:
     """The amount in cents, rounded down, so that we never send back more than came; None for what is no amount."""
-    if amount is None or not amount.is_finite() or abs(amount) >= _PAID_MAX:
+    # `abs` would round, and raise for an exponent of millions.
+    if amount is None or not amount.is_finite() or amount.copy_abs() >= _PAID_MAX:
         return None
     return amount.quantize(_CENT, ROUND_DOWN)
 
 
 def _is_time(text: str) -> bool:
+    """Whether it is a time that each zone can show: "never" is sometimes written as the last second of 9999."""
     try:
-        datetime.fromisoformat(text)
+        return 1 < datetime.fromisoformat(text).year < MAXYEAR
     except ValueError:
         return False
-    return True

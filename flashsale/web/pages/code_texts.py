@@ -2,12 +2,12 @@
 
 from django.utils.translation import gettext as _
 
-from flashsale.life.send_codes import CodeProgress
+from flashsale.life.send_codes import Standing
 from flashsale.providers.messages import EMAIL, SENDERS
 from flashsale.web.formatting import format_clock_ms
 
 
-def progress_text(code: CodeProgress | None, *, zone: str) -> str:
+def progress_text(code: Standing | None, *, zone: str) -> str:
     """By which sender the code goes and how far it is, with times of this time zone; None: it is not valid any more."""
     if code is None:
         return _("This code is not valid any more. Ask for a new one.")
@@ -16,7 +16,7 @@ def progress_text(code: CodeProgress | None, *, zone: str) -> str:
     return _text(code, before=before) % (names | {"time": format_clock_ms(code.next_ms, zone)})
 
 
-def _text(code: CodeProgress, *, before: str) -> str:
+def _text(code: Standing, *, before: str) -> str:
     if code.state == "waiting" and before:
         return _("We know of no delivery by %(before)s, so we are trying %(sender)s.")
     if code.next and code.state == "unanswered":
