@@ -5,7 +5,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -129,8 +129,11 @@ class Replicated(_Together):
     def _wait_for_sentinels(self) -> None:
         for port in self.sentinel_ports:
             wait_for("the sentinels know each other", lambda port=port: self._knows_all(port))  # type: ignore[misc]
-            # They look at their servers every 10 s, and promote no replica that they have not looked at.
-            self.ask_sentinel(port, "SENTINEL", "DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
+            # They look at their servers every 10 s, and promote no replica that they have not looked at. That cannot be
+            # changed in Redis 6.2.
+            with suppress(ReplyError):
+                periods = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
+                self.ask_sentinel(port, "SENTINEL", "DEBUG", *periods)
 
     def _sentinel(self, port: int) -> Process:
         folder = self.folder / f"sentinel-{port}"
