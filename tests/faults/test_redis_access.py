@@ -97,7 +97,7 @@ def test_sentinel_with_tls_and_users_survives_a_failover_and_refuses_every_other
         assert caches["limits"].incr("before") == 2
         assert redis_rights().found == "all"
         (row,) = redis_servers()
-        assert f"localhost:{servers.master()}: min-replicas-to-write is 0" in row.found
+        assert row.found.startswith(f"localhost:{servers.master()}: ")
         assert "no answer" not in row.found
     finally:
         servers.__exit__(None, None, None)
