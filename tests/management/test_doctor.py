@@ -99,9 +99,15 @@ def test_redis_that_is_away_or_a_replica_is_a_problem(settings: Settings, monkey
 
 @pytest.mark.parametrize(
     ("replicas", "good", "words"),
-    [(0, None, ["no replica"]), (0, 0, ["no replica", "is set"]), (1, None, []), (1, 1, ["is set"]), (2, None, ["is 0"]),
-     (2, 1, [])],
-)  # fmt: skip
+    [
+        (0, None, ["no replica"]),
+        (0, 0, ["no replica", "is set"]),
+        (1, None, []),
+        (1, 1, ["is set"]),
+        (2, None, ["is 0"]),
+        (2, 1, []),
+    ],
+)
 def test_a_master_with_one_replica_must_take_writes_without_it(
     replicas: int, good: int | None, words: list[str]
 ) -> None:

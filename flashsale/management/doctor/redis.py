@@ -81,7 +81,7 @@ def _alone(facts: Mapping[str, Any], kind: str) -> Iterator[tuple[str, str]]:
         return
     # Redis has this field only where min-replicas-to-write is set.
     refuses, replicas = "min_slaves_good_slaves" in facts, facts.get("connected_slaves", 0)
-    if refuses and replicas < 2:  # noqa: PLR2004 - one may fail
+    if refuses and replicas < 2:
         fix = "redis-cli CONFIG SET min-replicas-to-write 0 on each server, or run a second replica"
         yield "min-replicas-to-write is set: the next master will have no replica, and will refuse all", fix
     elif replicas > 1 and not refuses:
