@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import pytest
@@ -21,6 +22,7 @@ from tests.faults.steps import NAMES, called, check, close_gate, halfway, recove
 from tests.tls import Authority
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+Servers = TypeVar("Servers", Replicated, Cluster)
 USERS = ("flashsale", "flashsale_limits", "flashsale_replica", "flashsale_sentinel")
 
 
@@ -39,7 +41,7 @@ def access(tmp_path: Path, settings: Settings, own_gate: None) -> Iterator[Redis
     bridge.run(close_gate())
 
 
-def started(servers: Replicated | Cluster) -> Replicated | Cluster:
+def started(servers: Servers) -> Servers:
     """Starts the servers. Skips the test if the program was built without TLS."""
     try:
         return servers.__enter__()
@@ -73,7 +75,7 @@ def test_sentinel_with_tls_and_users_survives_a_failover_and_refuses_every_other
 ) -> None:
     servers = started(Replicated(tmp_path / "servers", access=access))
     try:
-        options = {"ssl_ca_certs": access.ca, "sentinel_password": access.sentinel_password}
+        options: dict[str, str | Path] = {"ssl_ca_certs": access.ca, "sentinel_password": access.sentinel_password}
         url = with_user(servers.url, "flashsale", **options)
         other = Authority(tmp_path / "other", "another shop").ca
         assert_refused(settings, url.replace(str(access.ca), str(other)), says="certificate verify failed")
