@@ -110,7 +110,7 @@ class RedisServer:
         """Whether the server was started and has not ended."""
         return self._process is not None and self._process.running
 
-    def start(self, *, seconds: float = 15.0) -> Self:
+    def start(self, *, seconds: float = 120.0) -> Self:
         """Starts the server and waits until its data is loaded and it answers. Raises ServerNotReady, RedisNotFound."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
@@ -123,7 +123,7 @@ class RedisServer:
             raise
         return self
 
-    def stop(self, *, seconds: float = 10.0) -> None:
+    def stop(self, *, seconds: float = 60.0) -> None:
         """Stops the server in order, so that all data in memory reaches the files."""
         if self._process is not None:
             self._process.stop(seconds=seconds)
@@ -162,7 +162,7 @@ class RedisServer:
                 return False
         unix = self.unix_socket is not None
         with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as link:
-            link.settimeout(1.0)
+            link.settimeout(5.0)
             try:
                 link.connect(str(self.unix_socket) if unix else ("127.0.0.1", self.port))
                 link.sendall(b"PING\r\n")
