@@ -141,7 +141,7 @@ class Replicated(_Together):
         for port in self.sentinel_ports:
             wait_for("the sentinels know each other", lambda port=port: self._knows_all(port))  # type: ignore[misc]
             # They look at their servers every 10 s, and promote no replica that they have not looked at. After a pause
-            # of 2 s, which a busy machine makes, they do nothing for 30 s: this is the TILT mode. Redis 6.2 lets neither
+            # of 2 s, which a busy machine makes, they do nothing for 30 s: the TILT mode. Redis 6.2 lets neither
             # be changed.
             with suppress(ReplyError):
                 periods = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200, "TILT-PERIOD", 2000)
