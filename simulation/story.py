@@ -39,7 +39,7 @@ CHANNEL_SHARES = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.2
 
 
 PUBLISH_ATTEMPTS = 5
-# The clock of a sale stands while its numbers or its servers are late. People go home when the line is over, not before.
+# The clock of a sale stops while its numbers or its servers are late. People stay until the line is over.
 CLOCK_BEHIND_S = 90
 
 

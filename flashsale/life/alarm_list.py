@@ -50,7 +50,7 @@ _KINDS = (
     AlarmKind(
         "gate_down",
         _("Redis does not answer"),
-        _("Redis (the gate) does not answer. People cannot enter or reserve, and the clocks of the sales stand."),
+        _("Redis (the gate) does not answer. People cannot enter or reserve, and the clocks of the sales stop."),
         _("The service redis-sales: does it run, is its disk or its memory full?"),
         after=15 * S,
     ),

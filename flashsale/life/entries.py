@@ -1,4 +1,4 @@
-"""Entries: at the freeze, a sale of draw version 2 commits to who stands in its lines, before any number is known.
+"""Entries: at the freeze, a sale of draw version 2 commits to who is in its lines, before any number is known.
 
 How this works
 --------------
@@ -101,7 +101,7 @@ TILES: GateCache[tuple[str, int, int], tuple[bytes, bytes]] = GateCache()
 async def commit(*, card: SaleCard, cohorts: Mapping[int, int]) -> Committed | None:
     """Commits a frozen sale to the entries of its lines. Returns what the first writer wrote.
 
-    None: another process is at it, or Redis or the opening has changed since the freeze. The next tick tries again.
+    None: another process commits, or Redis or the opening has changed since the freeze. The next tick tries again.
     Safe to repeat, and in several processes at once. Raises GateDown and django.db.Error.
     """
     found = await run_in_db_thread(committed, card.sale)

@@ -34,7 +34,7 @@ class Http:
         self.start, self.key = f"{url}/v1/sales/{sale.code}", key
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"{self.start}/{path}", timeout=30) as answer:  # noqa: S310 - an address of ours
+        with urllib.request.urlopen(f"{self.start}/{path}", timeout=120) as answer:  # noqa: S310 - an address of ours
             content: bytes = answer.read()
         return content
 
@@ -42,7 +42,7 @@ class Http:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         address = f"{self.start}/lines/lazada/{verb}"
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     def waits_for(self, path: str, condition: Callable[[Any], bool]) -> Any:
