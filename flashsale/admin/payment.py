@@ -22,11 +22,46 @@ from flashsale.life.download import download
 from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.rules.csv_lines import for_spreadsheets
+from flashsale.rules.money import format_money
 from flashsale.rules.states import RefundState
 
 
+class MoneyColumns(ReadOnlyAdmin):
+    """Pages that show amounts as people write them: Rp 2.299.000. The fields keep their names in `list_display`."""
+
+    # Of a field: the column that shows it in its place.
+    money = {"amount": "amount_as_money", "paid": "paid_as_money", "fee": "fee_as_money"}
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The columns, those of amounts as money."""
+        return [self.money.get(str(name), name) for name in super().get_list_display(request)]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """The fields, those of amounts as money."""
+        return [self.money.get(str(name), name) for name in super().get_fields(request, obj)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Adds the columns of amounts."""
+        return [*super().get_readonly_fields(request, obj), *self.money.values()]
+
+    @admin.display(description=gettext_lazy("amount"), ordering="amount")
+    def amount_as_money(self, row: Any) -> str:
+        """What was asked for, or goes back."""
+        return format_money(row.amount, row.currency)
+
+    @admin.display(description=gettext_lazy("paid"), ordering="paid")
+    def paid_as_money(self, row: Any) -> str:
+        """What came, in the currency in which it came; a dash for nothing."""
+        return "–" if row.paid is None else format_money(row.paid, row.paid_currency or row.currency)
+
+    @admin.display(description=gettext_lazy("fee"), ordering="fee")
+    def fee_as_money(self, row: Any) -> str:
+        """The fee of the provider; a dash if it is not known."""
+        return "–" if row.fee is None else format_money(row.fee, row.currency)
+
+
 @admin.register(PaymentAttempt)
-class PaymentAttemptAdmin(ReadOnlyAdmin):
+class PaymentAttemptAdmin(MoneyColumns):
     """Attempts to pay, the newest first."""
 
     list_display = [
@@ -70,7 +105,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
+class RefundAdmin(MoneyColumns):
     """Refunds, those with the nearest next step first."""
 
     list_display = [

@@ -56,7 +56,9 @@ def test_the_parts_are_those_of_production() -> None:
 def test_the_services_go_to_pgbouncer_only_when_the_example_is_changed_as_the_manual_says() -> None:
     env = {entry.name: entry.value for entry in example()} | {"POSTGRES_PASSWORD": "o", "POSTGRES_APP_PASSWORD": "p"}
     manual = (ROOT / "docs/operate.md").read_text()
-    told = dict(line.split("=") for line in manual.partition("In `.env`:\n\n```\n")[2].partition("\n```")[0].split("\n"))
+    told = dict(
+        line.split("=") for line in manual.partition("In `.env`:\n\n```\n")[2].partition("\n```")[0].split("\n")
+    )
 
     def addresses(more: dict[str, str]) -> dict[str, Any]:
         parts = {name: services()[name]["environment"] for name in OURS}

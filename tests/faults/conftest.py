@@ -69,7 +69,11 @@ def _copy_tables(url: str) -> None:
     dump = subprocess.run(
         [programs / "pg_dump", "--format=custom", "--no-owner", servers.books_url()], capture_output=True, check=True
     )
-    subprocess.run([programs / "pg_restore", "--no-owner", "--clean", "--if-exists", "--dbname", url], input=dump.stdout, check=True)
+    subprocess.run(
+        [programs / "pg_restore", "--no-owner", "--clean", "--if-exists", "--dbname", url],
+        input=dump.stdout,
+        check=True,
+    )
 
 
 def _lead_to(**server: str) -> None:

@@ -39,6 +39,8 @@ pytestmark = [
     pytest.mark.skipif(find_program() is None, reason="no PgBouncer"),
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
+# The file with the password of the app, in the container of docker-compose.yml.
+USERS = "/tmp/users"  # noqa: S108 - in memory there
 RUN = "import django; django.setup(); from tests.faults import app_role; app_role.main()"
 APP = f"pooled_{os.getpid()}"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 77"
@@ -189,14 +191,18 @@ def test_doctor_accepts_the_pgbouncer_of_the_compose_file(
     text = (ROOT / "config/pgbouncer.ini").read_text(encoding="utf-8")
     for of_service, here in {
         "host=postgres port=5432 dbname=flashsale": f"host={there.hostname} port={there.port} dbname={there.path[1:]}",
-        "listen_port = 6432": f"listen_port = {port}", "0.0.0.0": "127.0.0.1", "/tmp/users": str(users),  # noqa: S104, S108
+        "listen_port = 6432": f"listen_port = {port}",
+        "0.0.0.0": "127.0.0.1",
+        USERS: str(users),
     }.items():
         assert of_service in text
         text = text.replace(of_service, here)
     ini.write_text(text, encoding="utf-8")
     (command,) = filled(service["command"], {})
     for of_service, here in {
-        "flashsale_app": app, "/tmp/users": str(users), "/etc/pgbouncer/pgbouncer.ini": str(ini),  # noqa: S108
+        "flashsale_app": app,
+        USERS: str(users),
+        "/etc/pgbouncer/pgbouncer.ini": str(ini),
         "exec pgbouncer": f"exec {find_program()}",
     }.items():
         assert of_service in command
@@ -215,7 +221,9 @@ def test_doctor_accepts_the_pgbouncer_of_the_compose_file(
         for name in ("flashsale", "flashsale_work"):
             url = f"postgres://{app}:p@127.0.0.1:{port}/{name}"
             made = database.database_settings(url, pool=4, statement_s=30, idle_s=10, test_sqlite=None, pooled=True)
-            _lead({key: made[key] for key in ("HOST", "PORT", "NAME", "USER", "PASSWORD", "OPTIONS")} | {"POOLED": True})
+            _lead(
+                {key: made[key] for key in ("HOST", "PORT", "NAME", "USER", "PASSWORD", "OPTIONS")} | {"POOLED": True}
+            )
             deadline = time.monotonic() + 60
             while "no answer" in (found := pooler.pooler()).found:
                 assert time.monotonic() < deadline, process.last_log_lines()

@@ -232,9 +232,7 @@ def test_the_commands_of_the_manual_make_a_standby_synchronous_and_promote_it(ma
     marks.repair()
 
 
-def test_backup_and_restore_reach_the_primary_of_several_hosts(
-    books_of_pair: PostgresPair, tmp_path: Path
-) -> None:
+def test_backup_and_restore_reach_the_primary_of_several_hosts(books_of_pair: PostgresPair, tmp_path: Path) -> None:
     # A host that is gone stands first, then the standby, which is a moment late with a new database.
     ports = f"{free_port()},{books_of_pair.standby.port},{books_of_pair.primary.port}"
     connection.close()
