@@ -356,7 +356,7 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
                 return sale
             _publish(sale, now)
             record([NewEvent(EventType.SALE_PUBLISHED, sale.pk, data=times_of(sale))], now)
-            Record.write("publish", by=by, sale=sale, facts=_published_terms(sale))
+            Record.write("publish", by=by, sale=sale, facts=published_terms(sale))
     if sale.epoch == 0:
         rebuild(sale=sale.pk)
         sale.refresh_from_db()
@@ -385,7 +385,7 @@ def _publish(sale: Sale, now: datetime) -> None:
         create_units(stock, first=1, last=stock.quantity)
 
 
-def _published_terms(sale: Sale) -> dict[str, Any]:
+def published_terms(sale: Sale) -> dict[str, Any]:
     """The terms that shoppers and partners rely on from now on. The audit trail keeps them."""
     units: dict[str, dict[str, int]] = {}
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):

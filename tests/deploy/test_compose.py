@@ -166,7 +166,7 @@ def _start(host: Host) -> None:
 
 
 def _get(host: Host, name: str, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
-    link = HTTPConnection("127.0.0.1", host.ports[name], timeout=10)
+    link = HTTPConnection("127.0.0.1", host.ports[name], timeout=60)
     try:
         link.request("GET", path, headers={"Host": host.env["FLASHSALE_HOSTS"], "Accept-Language": "en"} | headers)
         answer = link.getresponse()
@@ -184,7 +184,7 @@ def run_settings(var: Path, **env: str) -> Any:
     return dict(zip(("FLASHSALE_URL", "LIMITS_URL"), json.loads(done.stdout), strict=True))
 
 
-def _logs(host: Host, name: str, words: str, *, within: float = 20.0) -> bool:
+def _logs(host: Host, name: str, words: str, *, within: float = 120.0) -> bool:
     log: Path = host.processes[name].log
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -241,7 +241,7 @@ def test_each_web_process_has_the_metrics_of_all_services_for_those_who_have_the
     }  # fmt: skip
     for name in SERVING:
         assert _get(host, name, "/metrics")[0] == 401
-        missing, until = wanted, time.monotonic() + 60
+        missing, until = wanted, time.monotonic() + 120
         while missing and time.monotonic() < until:
             text = _get(host, name, "/metrics", **token)[2].decode()
             missing = wanted - {line.rpartition(" ")[0] for line in text.splitlines()}

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no standby"),
 ]  # fmt: skip
 PLAIN = "django.db.backends.postgresql"
-WAIT_S = 30.0
+WAIT_S = 120.0
 INSERT = "INSERT INTO mark VALUES (%s)"
 # The process that waits for the standby with a commit.
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
