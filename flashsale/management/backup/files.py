@@ -15,14 +15,15 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
+
+from flashsale.life.held_folder import held_folder
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -56,21 +57,22 @@ def read_key(path: Path | None) -> bytes:
 
 @contextmanager
 def new_folder(to: Path) -> Iterator[Path]:
-    """A folder that gets its name when the backup is whole. Nothing is left of one that failed. Raises BackupError."""
+    """A folder that gets its name when the backup is whole. Nothing is left of one that failed. Raises BackupError.
+
+    What a backup leaves that was killed is deleted by the next one.
+    """
     name = f"flashsale-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
-    try:
-        to.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=to))
-    except OSError as error:
-        raise BackupError(f"{to} cannot be written: {error.strerror}. Choose another folder with --to.") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            to.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = stack.enter_context(held_folder(to, ".partial-"))
+        except OSError as error:
+            raise BackupError(f"{to} cannot be written: {error.strerror}. Choose another folder with --to.") from error
         yield partial
         for path in (*partial.iterdir(), partial):
             _sync(path)
         partial.rename(to / name)
         _sync(to)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
