@@ -1,6 +1,7 @@
 """Fixtures for all rooms. The servers themselves are started in tests/servers.py."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,13 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses a test with the marker `books` in a file without that word: `make test` finds the files by it."""
+    for path in {item.path for item in items if item.get_closest_marker("books")}:
+        if not re.search(r"\bbooks\b", path.read_text(encoding="utf-8")):
+            raise pytest.UsageError(f"{path} has tests with the marker books and does not name it.")
 
 
 @pytest.fixture(scope="session")
