@@ -21,6 +21,7 @@ from pytest_django import DjangoDbBlocker, Settings
 from flashsale.gate import bridge, client
 from flashsale.life import send_codes
 from flashsale.providers import http
+from flashsale.rules.wall_clock import WALL_CLOCK
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
@@ -35,10 +36,29 @@ GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Checks which files hold tests of the books, and gives tests with servers or a browser a second try."""
+    _refuse_unnamed_books(items)
+    _try_twice(items)
+
+
+def _refuse_unnamed_books(items: list[pytest.Item]) -> None:
     """Refuses a test with the marker `books` in a file without that word: `make test` finds the files by it."""
     for path in {item.path for item in items if item.get_closest_marker("books")}:
         if not re.search(r"\bbooks\b", path.read_text(encoding="utf-8")):
             raise pytest.UsageError(f"{path} has tests with the marker books and does not name it.")
+
+
+def _try_twice(items: list[pytest.Item]) -> None:
+    """A test with servers or a browser runs once more before it counts as failed. The end of the run names it.
+
+    A busy machine may stop a server for longer than a test can wait. A real fault fails both times, or it is named.
+    `make soak` gives no second try.
+    """
+    if "FLASHSALE_SOAK" in os.environ:
+        return
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +127,13 @@ def in_background() -> None:
 def fast_passwords(settings: Settings) -> None:
     """Passwords are hashed in no time. For tests that log in in this process, not at a server of their own."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _measured_clock() -> Iterator[None]:
+    """Forgets the time that a store has told, because a test may tell a wrong one."""
+    yield
+    WALL_CLOCK.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
 from flashsale.life import two_people
+from flashsale.life.apply_plan import lock_campaign
 from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.rebuild import rebuild
@@ -345,6 +346,8 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
     published then, and the web processes load it within 10 s after Redis answers again.
     """
     with transaction.atomic():
+        # An erasure takes this lock, too. So either the erasure finds this sale, or this finds the campaign erased.
+        lock_campaign(sale.campaign_id)
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
         if sale.state == SaleState.DRAFT:
@@ -362,8 +365,7 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
 
 
 def _check(sale: Sale, now: datetime) -> None:
-    # An erasure takes this lock too. So either the erasure finds this sale, or this finds the campaign erased.
-    sale.campaign = Campaign.objects.select_for_update(no_key=True).get(pk=sale.campaign_id)
+    sale.campaign = lock_campaign(sale.campaign_id)
     problems = problems_of(sale=sale, now=now)
     if problems:
         raise ValidationError(problems)

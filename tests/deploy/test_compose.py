@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.deploy.compose import COMPOSE, ROOT, example, services, variables
+from tests.deploy.compose import COMPOSE, ROOT, example, filled, services, variables
 from tests.deploy.host import CELERY, REDIS, SERVING, Host
 
 OURS = [*SERVING, *CELERY, "migrate"]
@@ -48,7 +48,31 @@ def test_the_file_follows_the_compose_specification() -> None:
 
 
 def test_the_parts_are_those_of_production() -> None:
-    assert set(services()) == {*OURS, *REDIS, "postgres", "nginx"}
+    optional = {name for name, told in services().items() if "profiles" in told}
+    assert optional == {"pgbouncer"}
+    assert set(services()) - optional == {*OURS, *REDIS, "postgres", "nginx"}
+
+
+def test_the_services_go_to_pgbouncer_only_when_the_example_is_changed_as_the_manual_says() -> None:
+    env = {entry.name: entry.value for entry in example()} | {"POSTGRES_PASSWORD": "o", "POSTGRES_APP_PASSWORD": "p"}
+    manual = (ROOT / "docs/operate.md").read_text()
+    told = dict(
+        line.split("=") for line in manual.partition("In `.env`:\n\n```\n")[2].partition("\n```")[0].split("\n")
+    )
+
+    def addresses(more: dict[str, str]) -> dict[str, Any]:
+        parts = {name: services()[name]["environment"] for name in OURS}
+        return {
+            name: tuple(filled(part[key], env | more) for key in ("DATABASE_URL", "FLASHSALE_DB_POOLER"))
+            for name, part in parts.items()
+        }
+
+    app, owner = "postgres://flashsale_app:p@", ("postgres://flashsale:o@postgres:5432/flashsale", "")
+    direct = dict.fromkeys(OURS, (f"{app}postgres:5432/flashsale", ""))
+    assert addresses({}) == direct | {"migrate": owner}
+    served = dict.fromkeys(SERVING, (f"{app}pgbouncer:6432/flashsale", "transaction"))
+    working = dict.fromkeys(CELERY, (f"{app}pgbouncer:6432/flashsale_work", "transaction"))
+    assert addresses(told) == served | working | {"migrate": owner}
 
 
 def test_every_variable_is_in_the_example_and_no_other() -> None:

@@ -10,10 +10,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from uuid import uuid4
 
 import pytest
 import redis
@@ -352,7 +353,52 @@ def test_a_door_that_is_cut_off_from_the_stores_hands_the_request_to_another_doo
             told = [float(heard["x-request-start"].removeprefix("t=")) for heard in _CutOff.heard]
             assert told[0] == told[1]
             assert before - 0.01 <= told[0] <= time.time()
+            # A confirmation is sent again, too: to the other door when one dies, and once more when both are cut off.
+            _CutOff.heard.clear()
+            _CutOff.dying = 1
+            path = f"/v1/reservations/{uuid4()}/confirm"
+            answer = edge.ask("POST", path, {}, content_type="application/json", idempotency_key="k1")
+            assert (answer.status, answer.body) == (503, b"off")
+            assert len(_CutOff.heard) >= 3
+            assert {heard["idempotency-key"] for heard in _CutOff.heard} == {"k1"}
+            assert len({heard["x-request-start"] for heard in _CutOff.heard}) == 1
         server.shutdown()
+
+
+def test_a_confirmation_at_a_door_that_hangs_goes_to_the_other_door(
+    nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path
+) -> None:
+    """The door takes the connection and says nothing, as on a host that is cut off. It costs 12 s; here, 0.5 s."""
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        doors = [f"127.0.0.1:{hangs.getsockname()[1]}", f"127.0.0.1:{door}"]
+        with serving(nginx, doors, tmp_path, web=door) as (process, port):
+            edge = Edge(process, port, tmp_path, *sale)
+            conf = (tmp_path / "nginx.conf").read_text()
+            assert (
+                conf.count("proxy_read_timeout 12s;\n            proxy_next_upstream error timeout non_idempotent;")
+                == 1
+            )
+            path, deadline = f"/v1/reservations/{uuid4()}/confirm", time.monotonic() + 30
+            edge.reload(
+                "proxy_read_timeout 12s;\n            proxy_next_upstream error timeout non_idempotent;",
+                "proxy_read_timeout 500ms;\n            proxy_next_upstream error timeout non_idempotent;",
+            )
+            codes: set[str] = set()
+            heard = False
+            hangs.settimeout(0.1)
+            links = []
+            while not heard and time.monotonic() < deadline:
+                answer = edge.ask(
+                    "POST", path, {}, content_type="application/json", authorization=f"Bearer {edge.key}",
+                    idempotency_key="k1",
+                )  # fmt: skip
+                codes.add(json.loads(answer.body)["code"])
+                with suppress(TimeoutError):
+                    links.append(hangs.accept()[0])
+                    heard = True
+            for link in links:
+                link.close()
+    assert (heard, codes) == (True, {"malformed"})
 
 
 def test_while_the_door_is_away_the_last_status_stays_and_posts_are_told_to_come_again(edge: Edge, door: int) -> None:

@@ -263,6 +263,19 @@ def lose_everything(gate: redis.Redis, sale: Sale) -> None:
     tend(sale)
 
 
+def memory_of(gate: redis.Redis) -> dict[bytes, bytes]:
+    """All that Redis has, for `put_back`."""
+    kept = {key: gate.dump(key) for key in gate.scan_iter()}
+    return {key: value for key, value in kept.items() if value}  # a key may expire between the two
+
+
+def put_back(gate: redis.Redis, then: dict[bytes, bytes]) -> None:
+    """Gives Redis an older memory under the same run id and replication id, as a snapshot of its machine does."""
+    gate.flushall()
+    for key, value in then.items():
+        gate.restore(key, 0, value)
+
+
 NAMES = ("ani", "budi", "cici", "dodi", "edi", "fitri")
 
 

@@ -24,6 +24,7 @@ from flashsale.life.audit_scope import Scope
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
+from flashsale.rules.wall_clock import WALL_CLOCK
 from tests.factories import Shopper, card_of, lobby_sale, move_opening, refusal, tend
 from tests.faults.steps import broken, buy, called, dying
 from tests.races.crowd import at_once, closing
@@ -179,10 +180,12 @@ def test_an_answer_that_waits_in_a_busy_process_does_not_make_the_clock_run_ahea
 
 @contextmanager
 def machine_with_wrong_clock(by: timedelta) -> Iterator[None]:
-    """Runs the block on a machine whose wall clock is wrong. The wall clock of Redis is right."""
-    right = timezone.now
+    """Runs the block in a new process, on a machine whose clock is wrong. The wall clock of Redis is right."""
+    right, right_s = timezone.now, time.time
+    WALL_CLOCK.forget()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", lambda: right() + by)
+        patch.setattr(time, "time", lambda: right_s() + by.total_seconds())
         yield
 
 

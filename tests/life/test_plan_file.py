@@ -263,7 +263,7 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
     assert _plan(_write(tmp_path, "wrong.csv", wrong), **options) == [
         "line 2, price: 1.8: amounts are whole numbers. Write it in full, such as 1.799.000 or 1799000.",
         "line 4, sale: feb: no sale of this campaign. Known: 29-jan, 30-jan.",
-        "line 6: 29-jan/A stands in row 5 already.",
+        "line 6: 29-jan/A is already in row 5.",
         "line 7, name: This field cannot be blank.",
         "1: Nothing was changed: 4 problem(s).",
     ]
@@ -291,6 +291,23 @@ def test_a_table_needs_its_campaign_and_changes_no_published_sale(tmp_path: Path
     assert _plan(file, campaign=campaign.code)[:-1] == [f"line 2, name: {problem}", f"line 2, price: {problem}"]
     slot = _write(tmp_path, "slots.csv", "code,opens\n29-jan,2027-01-29 10:00\n")
     assert _plan(slot, campaign=campaign.code)[-1].startswith("1: Nothing was changed")
+    assert _stored() == stored
+
+
+def test_times_that_no_calendar_has_are_named_by_row_and_change_nothing(tmp_path: Path) -> None:
+    campaign = poco_campaign()
+    draft_sale(campaign, code="29-jan")
+    stored = _stored()
+    odd = (
+        "code,opens,closes,lobby\n29-jan,0001-01-01 00:00,,\n30-jan,9999-12-31 23:59 -12:00,,\n"
+        "31-jan,2027-01-29 10:00 +99:99,,\n01-feb,2027-01-29 10:00,999999999999 hari,\n"
+        "02-feb,2027-01-29 10:00,12:00,999999999999 minggu\n"
+    )
+    found = _plan(_write(tmp_path, "slots.csv", odd), campaign=campaign.code)
+    assert {"line 2, opens", "line 3, opens", "line 4, opens", "line 5, closes", "line 6, lobby"} <= {
+        line.split(":")[0] for line in found
+    }
+    assert found[-1].startswith("1: Nothing was changed")
     assert _stored() == stored
 
 
