@@ -14,7 +14,6 @@ from itertools import count
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.utils import timezone
 
 from flashsale.books.events import NewEvent, record
 from flashsale.books.rows import insert
@@ -22,6 +21,7 @@ from flashsale.books.terms import terms_now
 from flashsale.models.limit_slot import LimitSlot
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
+from flashsale.rules import wall_clock
 from flashsale.rules.attached import NOTHING, Attached
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
@@ -242,7 +242,7 @@ def _write(fresh: Sequence[NewReservation]) -> None:
     columns |= {name: [getattr(unit, name) for _, unit in units] for name in ("sku", "price")}
     insert(ReservationUnit, columns | {"active": [True] * len(units)})
     claim_slots([(new.id, request, len(new.units)) for new in fresh for request in new.limit_slots])
-    record([_held(new) for new in fresh], timezone.now())
+    record([_held(new) for new in fresh], wall_clock.now())
 
 
 def _held(new: NewReservation) -> NewEvent:

@@ -16,6 +16,7 @@ from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 from flashsale.gate.shared_read import SharedReads
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def is_known(code: str) -> bool:
 
 
 def _over(card: SaleCard) -> bool:
-    return card.closes_at < (time.time() - KEPT_AFTER_END.total_seconds()) * 1000
+    return card.closes_at < (wall_clock.now_s() - KEPT_AFTER_END.total_seconds()) * 1000
 
 
 async def _read(code: str) -> bytes | None:

@@ -9,9 +9,9 @@ order of another person has too, such as the address of a household, stays.
 
 The limit of a campaign is a promise to everybody. While a published sale of the campaign is not over, or another one
 is planned (a draft), the digests that count against the limit stay, with the request keys: the limit still holds for
-the person. Nothing else stays. A plan that comes to nothing keeps them for PLANNED_MOST after the last sale. Then each
-digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the same units. The request is
-done after that.
+the person. Nothing else stays. If the draft is never published, they stay for PLANNED_MOST after the last sale. Then
+each digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the same units. The
+request is done after that.
 
     approved -- places forgotten (Redis) -- rows deleted (PostgreSQL) -- digests replaced (Redis) --> done
                                                   |                                            ^

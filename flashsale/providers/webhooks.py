@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 
 from flashsale.providers.http import certificates
+from flashsale.rules import wall_clock
 from flashsale.rules.states import DeliveryFailure
 from flashsale.rules.webhooks import RETRY_AFTER_MAX, may_call, url_problem
 
@@ -172,11 +173,11 @@ def _clean(text: str) -> str:
 
 
 def _retry_after(text: str) -> timedelta | None:
-    """How long to wait by a `Retry-After` header: seconds, or an HTTP date. None if there is none, or an odd one."""
+    """How long to wait by a `Retry-After` header: seconds, or an HTTP date. None if it is missing or odd."""
     wait = None
     if text.isascii() and text.isdigit():
         wait = timedelta(seconds=min(int(text[:9]), RETRY_AFTER_MAX.total_seconds()))
     else:
         with suppress(ValueError, TypeError, OverflowError):
-            wait = parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)
+            wait = parsedate_to_datetime(text).astimezone(UTC) - wall_clock.now()
     return None if wait is None else min(max(wait, timedelta()), RETRY_AFTER_MAX)

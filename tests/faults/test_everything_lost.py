@@ -7,13 +7,14 @@ import pytest
 from flashsale.gate import bridge, load, scripts
 from flashsale.gate.messages import Crowd
 from flashsale.life import crowd_backup, draw, tick
+from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.leave import leave
 from flashsale.life.status import status
 from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, let_pass, lobby_sale, move_opening, open_now, tend
-from tests.faults.steps import dying, lose_everything
+from tests.factories import PHONE, Shopper, card_of, let_pass, lobby_sale, move_opening, open_now, refusal, tend
+from tests.faults.steps import dying, lose_everything, memory_of, put_back
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
@@ -69,6 +70,30 @@ def test_a_second_loss_makes_no_ghosts_of_indexes_that_were_never_given(gate, mo
         open_now(sale)
     tend(sale)
     assert (open_claims(sale), states(people)) == (5, ["called"] * 5)
+
+
+@pytest.mark.parametrize("drawn", [False, True], ids=["before the draw", "after it"])
+def test_indexes_that_were_passed_over_stay_so_in_an_older_memory_that_does_not_know_them(gate, monkeypatch, drawn):
+    """Two failovers within seconds: the second memory has neither the gap of the first rebuild nor its indexes."""
+    sale = remembering(monkeypatch, stock={PHONE: 9})
+    people = crowd(sale)
+    tend(sale)
+    if drawn:
+        open_now(sale)
+        tend(sale)
+    before = memory_of(gate)
+    lose_everything(gate, sale)
+    late = Shopper(sale, "late")
+    late.enter()
+    tend(sale)
+    assert Allocation.objects.get().entered == late.entry.index == BLOCK_MIN + 1
+    put_back(gate, before)
+    bridge.run(tick.mend_all())
+    if not drawn:
+        open_now(sale)
+    tend(sale)
+    assert (open_claims(sale), states(people)) == (5, ["called"] * 5)
+    assert (late.look().state, open_claims(sale)) == ("called", 6)
 
 
 def test_a_filling_that_is_broken_off_and_begun_anew_makes_no_ghosts(gate, monkeypatch):
@@ -133,6 +158,23 @@ def test_once_drawn_a_token_brings_its_number_back(gate):
     assert states(people) == ["spent", "spent", "waiting", "waiting", "waiting"]
     assert first.reserve(key="k").id == held.id
     assert Reservation.objects.count() == 2
+
+
+def test_a_place_that_the_next_call_will_reach_is_not_called_yet_and_is_not_said_to_be_given_up(gate):
+    sale = lobby_sale(stock={PHONE: 9})
+    crowd(sale)
+    open_now(sale)
+    tend(sale)
+    late, gone = Shopper(sale, "late"), Shopper(sale, "gone")
+    late.enter(), gone.enter()
+    gate.flushall()
+    bridge.run(tick.mend_all())  # no tick has called people since
+    assert [refusal(person.reserve) for person in (late, gone)] == [Outcome.NOT_CALLED] * 2
+    bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
+    assert refusal(gone.reserve) is Outcome.PLACE_LEFT
+    tend(sale)
+    assert late.reserve().replayed is False
+    assert refusal(gone.reserve) is Outcome.PLACE_LEFT
 
 
 def test_all_who_were_drawn_are_called_although_the_books_had_counted_only_some_of_them(gate):

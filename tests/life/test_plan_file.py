@@ -263,7 +263,7 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
     assert _plan(_write(tmp_path, "wrong.csv", wrong), **options) == [
         "line 2, price: 1.8: amounts are whole numbers. Write it in full, such as 1.799.000 or 1799000.",
         "line 4, sale: feb: no sale of this campaign. Known: 29-jan, 30-jan.",
-        "line 6: 29-jan/A stands in row 5 already.",
+        "line 6: 29-jan/A is already in row 5.",
         "line 7, name: This field cannot be blank.",
         "1: Nothing was changed: 4 problem(s).",
     ]
@@ -323,7 +323,7 @@ def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Pat
     with transaction.atomic():
         Campaign.objects.create(code="tranches", name="Tranches")
         thread.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         with connection.cursor() as cursor:
             while time.monotonic() < until:
                 # The second has looked, found no campaign, and waits for the first because of the unique code.

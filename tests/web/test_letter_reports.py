@@ -98,7 +98,7 @@ def post(url: str, body: Any, *, password: str = PASSWORD, service: str = "postm
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = Request(f"{url}/anymail/{service}/tracking/", data, headers, method="POST")  # noqa: S310 - our own server
     try:
-        with urlopen(request, timeout=20) as answer:  # noqa: S310
+        with urlopen(request, timeout=120) as answer:  # noqa: S310
             return answer.status, dict(answer.headers)
     except HTTPError as error:
         with error:

@@ -51,7 +51,7 @@ def nonces_in(gate: redis.Redis) -> int:
 def test_a_signed_bundle_costs_redis_a_nonce_only_within_the_quota(
     tester: SandboxPartner, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quotas, "time", SimpleNamespace(time=lambda: 1_900_000_000.0))
+    monkeypatch.setattr(quotas, "wall_clock", SimpleNamespace(now_s=lambda: 1_900_000_000.0))
     tester.make()
     Channel.objects.filter(campaign=tester.sale.campaign).update(quotas="enter:3,look:3")
     partners.forget_keys()

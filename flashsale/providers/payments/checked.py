@@ -24,13 +24,13 @@ NO_CURRENCY = "???"
 
 
 def is_link(text: str) -> bool:
-    """Whether it is the address of a page or of an app. A script in an address is none."""
+    """Whether it is the address of a page or of an app. An address with a script is neither."""
     found = _LINK.fullmatch(text)
     return found is not None and found[1].lower() not in _NO_APPS
 
 
 def checked_standing(said: Standing) -> Standing:
-    """What can be stored of it. Raises ProviderDown for an amount that is none, because it must be asked again."""
+    """What can be stored of it. Raises ProviderDown for a value that is no amount; then it is asked again."""
     paid = _money(said.paid)
     if paid is None or paid < 0:
         raise ProviderDown(f"the provider names no amount: {said.paid!r}"[:WHY_MAX])

@@ -158,7 +158,7 @@ def read_refund(fields: Mapping[str, Any], back: RefundRequest) -> RefundStandin
 
 
 def read_id(value: Any) -> str:
-    """An id of Xendit. Raises ProviderDown for a value that is none."""
+    """An id of Xendit. Raises ProviderDown for a value that is no id."""
     if not isinstance(value, str) or not ID.fullmatch(value):
         raise ProviderDown("an id of Xendit cannot be read")
     return value
