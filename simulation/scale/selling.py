@@ -55,7 +55,7 @@ def doors(count: int, *, folder: Path, env: Mapping[str, str]) -> Iterator[list[
         yield [address for address, _ in started]
 
 
-def publish(code: str, units: int, *, claim_s: int = 600) -> tuple[Sale, str]:
+def publish(code: str, units: int, *, claim_s: int = 600, hold_s: int = 900) -> tuple[Sale, str]:
     """A sale that opens in a few seconds, and the key of the partner that sells in it."""
     now = datetime.now(UTC)
     campaign = schedule.plan_campaign(
@@ -63,7 +63,7 @@ def publish(code: str, units: int, *, claim_s: int = 600) -> tuple[Sale, str]:
         channels=[{"code": CHANNEL, "name": "Lazada", "payment_accounts": "partner"}],
     )  # fmt: skip
     sale = schedule.plan_sale(
-        campaign=campaign, code=code, name=code, claim_s=claim_s,
+        campaign=campaign, code=code, name=code, claim_s=claim_s, hold_s=hold_s,
         opens_at=now + timedelta(minutes=30), closes_at=now + timedelta(hours=2),
         offers=[{"sku": SKU, "name": "Phone", "price": 1799000}], rate_per_s=100_000, max_entries=20_000,
         lines=[{"code": CHANNEL, "channels": [CHANNEL], "stock": {SKU: units}}],

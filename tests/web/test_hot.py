@@ -57,7 +57,9 @@ def test_only_our_proxy_is_believed_about_when_it_got_a_request(
     request = HotRequest({"method": "POST", "client": (peer, 1), "headers": headers}, None)
     assert (request.waited_s > 7.9) == (waited_s == 8.0)
     assert waited_s or request.waited_s == 0.0
-    assert request.other_door == ("@another_door" if peer.startswith("10.") else "")
+    other = ((b"x-accel-redirect", b"@another_door"),) if peer.startswith("10.") else ()
+    assert request.to_another_door == other
+    assert bool(request.came) == peer.startswith("10.")
     for text in (b"", b"t=", b"t=nan", b"t=inf", b"yesterday"):
         assert (
             HotRequest({"method": "POST", "client": (peer, 1), "headers": [(headers[0][0], text)]}, None).waited_s
