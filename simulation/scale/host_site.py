@@ -84,6 +84,7 @@ class Site:
         where = code or self.code
         settings = environment(self.folder) | {
             **PROVIDER, "FLASHSALE_DEMO": "0", "FLASHSALE_HASHED_STATIC": "0", "FLASHSALE_DB_POOL": "4",
+            "FLASHSALE_DB_IDLE_S": "10",
             "FLASHSALE_HOSTS": ",".join(["127.0.0.1", *map(Cable.PUBLIC.address, DOORS)]),
             "FLASHSALE_TRUSTED_PROXIES": Cable.PUBLIC.address(OUTSIDE), "PYTHONPATH": str(where),
         }  # fmt: skip

@@ -47,7 +47,7 @@ def doors(count: int, *, folder: Path, env: Mapping[str, str]) -> Iterator[list[
             process = Process(
                 name=f"door-{number}", command=[sys.executable, "-m", "granian", *where],
                 log=folder / f"door-{number}.log", cwd=settings.BASE_DIR,
-                env={"DJANGO_SETTINGS_MODULE": "config.settings", **env},
+                env={"DJANGO_SETTINGS_MODULE": "config.settings", "FLASHSALE_DB_IDLE_S": "10", **env},
             )  # fmt: skip
             started.append((f"http://127.0.0.1:{port}", stack.enter_context(process)))
         for address, process in started:

@@ -97,6 +97,8 @@ def _played_apart(name: str, options: Mapping[str, Any]) -> tuple[list[Round], i
     env = {key: value for key, value in os.environ.items() if not key.startswith("FLASHSALE_") or key in KEPT_SETTINGS}
     env = {key: value for key, value in env.items() if key not in DROPPED_SETTINGS}
     env |= {**secrets.generate(), **ENGINES[name].environment(folder), FOLDER: str(folder)}
+    # This process migrates, and a busy machine computes for long between two statements. Doors have their usual limit.
+    env["FLASHSALE_DB_IDLE_S"] = "300"
     env["DJANGO_SETTINGS_MODULE"] = os.environ["DJANGO_SETTINGS_MODULE"]
     arguments = [f"--{key}={options[key]}" for key in ("rounds", "seed", "buyers", "claim")]
     command = [sys.executable, sys.argv[0], "scale", "--only", name, *arguments, "--fault", *options["fault"]]
