@@ -22,8 +22,8 @@ OWN_CLOCK = {
     "life": {
         "alarm_conditions", "alarms", "audit_after_sale", "audit_events", "bank_account", "case_desk", "erase",
         "erase_person", "events", "find_person", "forget_contacts", "key_use", "listed_values", "monitor",
-        "person_data", "person_requests", "reallocate", "rebuild", "rehearsal_copy", "rehearse", "retention",
-        "review", "samples", "sandbox", "sandbox_calls", "schedule", "score", "settlement", "staff_accounts",
+        "person_data", "person_requests", "rebuild", "rehearsal_copy", "rehearse", "retention",
+        "samples", "sandbox", "sandbox_calls", "schedule", "score", "settlement", "staff_accounts",
         "staff_session", "taken_away", "trail_keys", "waiting_money",
     },
     "rules": {"wall_clock"},
