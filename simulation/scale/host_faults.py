@@ -1,6 +1,7 @@
 """Faults of hosts and of releases: two hosts with doors behind nginx, one with the stores, and a late crowd."""
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -38,6 +39,8 @@ FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 )  # fmt: skip
 ASK_S = 10.0
+# So long nginx does not ask a server that has refused a connection (fail_timeout), if there is another one.
+NGINX_REMEMBERS_S = 10.0
 RESTART, RELEASES = "rolling restart of everything", "back to the release before, and to this one again"
 # Processes end in order in these, so that no page may fail.
 IN_ORDER = {RESTART, RELEASES}
@@ -139,17 +142,19 @@ class HostFaults:
         self.nginx.start()
 
     def replace_all(self, code: Path) -> None:
-        """Stops each process with SIGTERM and starts it again, from this code."""
-        for kind in ("beat", "worker", "web", "door"):
-            took = []
-            for host in self.site.hosts:
-                name = f"{kind}-{host.number}"
-                seconds, exit_code = self.site.stop(name)
-                took.append(f"{seconds:.1f} s" + (f" (exit code {exit_code})" if exit_code else ""))
-                self.site.start(name, code=code)
-                if kind in {"web", "door"}:
-                    self.site.wait(name)
-            self.notes[f"SIGTERM of {kind}s"] = ", ".join(took)
+        """Stops each process with SIGTERM and starts it again, from this code; one host after the other."""
+        took: dict[str, list[str]] = {kind: [] for kind in ("beat", "worker", "web", "door")}
+        ready_at = dict.fromkeys(took, float("-inf"))
+        for host, kind in itertools.product(self.site.hosts, took):
+            name = f"{kind}-{host.number}"
+            time.sleep(max(0.0, ready_at[kind] + NGINX_REMEMBERS_S - time.monotonic()))
+            seconds, exit_code = self.site.stop(name)
+            took[kind].append(f"{seconds:.1f} s" + (f" (exit code {exit_code})" if exit_code else ""))
+            self.site.start(name, code=code)
+            if name in self.site.fronts:
+                self.site.wait(name)
+                ready_at[kind] = time.monotonic()
+        self.notes |= {f"SIGTERM of {kind}s": ", ".join(found) for kind, found in took.items()}
 
     def two_releases(self) -> None:
         """Every process in turn goes back to the release before, and forward again. Both sell in one sale."""
