@@ -43,12 +43,22 @@ class Problem:
         return f"{where}, {self.field}: {self.text}" if self.field else f"{where}: {self.text}"
 
 
+def lock_campaign(campaign: int) -> Campaign:
+    """Locks the row of a campaign until the transaction ends, and returns it.
+
+    Who needs a campaign and its sales locks the campaign first. In the other order, a publication and a change of the
+    campaign could wait for each other. Rows that refer to the campaign can still be written.
+    """
+    return Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
+
+
 def lock_drafts(campaign: Campaign) -> None:
-    """Locks the drafts of a campaign until the transaction ends. Call it before the first of them is read.
+    """Locks a campaign and its drafts until the transaction ends. Call it before the first of them is read.
 
     A row is saved with all its fields. Without the lock, a field that a form has changed since would get its old value
     again. The publication takes this lock, too. Published sales are not locked, because their buyers need them.
     """
+    lock_campaign(campaign.pk)
     drafts = campaign.sales.filter(state=SaleState.DRAFT).select_for_update().order_by("pk")
     list(drafts.values_list("pk", flat=True))
 

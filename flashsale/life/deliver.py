@@ -289,7 +289,8 @@ async def _send_one(lane: _Lane, found: _Round, message: _Message) -> None:
 @transaction.atomic
 def _note(webhook: UUID, sent: Sequence[_Sent]) -> bool:
     """Notes what became of the messages; whether the lane may go on."""
-    row = Webhook.objects.select_for_update().filter(pk=webhook).first()
+    locked = Webhook.objects.select_for_update(of=("self",)).select_related("channel__campaign")
+    row = locked.filter(pk=webhook).first()
     if row is None or not sent:
         return False
     now = wall_clock.now()
@@ -339,7 +340,7 @@ def _note_deliveries(row: Webhook, sent: Sequence[_Sent], now: datetime) -> None
             state = DeliveryState.GIVEN_UP if over else DeliveryState.DUE
         values = (
             delivery.pk, str(state), due_at, attempts, at, answer.took_ms, answer.status, str(answer.failure or ""),
-            answer.text,
+            "" if row.channel.campaign.erased_at else answer.text,
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)

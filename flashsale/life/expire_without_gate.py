@@ -3,10 +3,10 @@
 How this works
 --------------
 The reaper (expire.py) asks Redis which holds are due. While Redis is away, it gets no answer, and the line's clock
-stands (clock_lease.py), so that an outage takes no time from claim windows. But a buyer can pay without Redis, and a
+stops (clock_lease.py), so that an outage takes no time from claim windows. But a buyer can pay without Redis, and a
 Redis that cannot start may stay away for hours. So for holds the time goes on as long as PostgreSQL answers:
 
-    time of holds = line's clock where it stands + how long this process has seen it stand while PostgreSQL answered
+    time of holds = line's clock where it stopped + how long this process has seen it stopped while PostgreSQL answered
 
 * Each web process looks every 5 s at the clocks of all sales. A clock whose lease has changed since the last look runs.
 * PostgreSQL or the process itself was away: the process begins to count anew. An outage in which people could not

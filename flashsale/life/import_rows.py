@@ -173,7 +173,7 @@ class _Table:
         first = self.seen.setdefault(key, row.number)
         if first != row.number:
             what = {"what": "/".join(key), "row": first}
-            self.applied.wrong(row.number, "", _("%(what)s stands in row %(row)d already.") % what)
+            self.applied.wrong(row.number, "", _("%(what)s is already in row %(row)d.") % what)
         return first == row.number
 
     def _sale_of(self, row: Row) -> Sale | None:

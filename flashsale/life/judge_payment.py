@@ -75,7 +75,8 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     if row.state == ReservationState.CONFIRMED:
         return Started(row, None, Next.NOTHING)
     late = late_slots(axes, digested.traits)
-    if running and (running.method != choice.method or not own_slots.issuperset(late)):
+    changed = running and (running.method != choice.method or _names_another(row, running, account, choice))
+    if running and (changed or not own_slots.issuperset(late)):
         _refuse_known_reference(row, account, choice)
         return Started(row, running, Next.CLOSE)
     attempt = running or _new_attempt(row, account, method, attempts, now)
@@ -85,6 +86,14 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     # A retry has taken its own slots already.
     late = [slot for slot in late if slot not in own_slots]
     return Fresh(row, attempt, request, digested, running is None, bool(attempts), late)
+
+
+def _names_another(
+    row: Reservation, running: PaymentAttempt, account: payments.PaymentProvider, choice: PaymentChoice
+) -> bool:
+    """Whether a partner names another payment of its own than the one under way, which would count in its place."""
+    own = account.account == running.account == payments.PartnerProvider.account
+    return own and running.provider_id != payments.PartnerProvider.id_of(row.channel_id, choice.instrument)
 
 
 def _refuse_wrong_price(row: Reservation, price: int, skus: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Requests of people about their data: taken, answered within 72 hours, and closed with a reason.
 
     find, export   open -> done
-    correct        open -> done, each change once more while it is open
+    correct        open -> done; fields may be corrected again and again while it is open
     restrict       open -> done -> lifted
     erase          open -> approved by a second person -> done (erase_person.py)
     any            open -> refused, with a reason

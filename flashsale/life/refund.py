@@ -294,9 +294,9 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     """A second person has seen the transfer on the account statement, or it is not there: then it is made again.
 
     A bank may send money back weeks after the transfer was confirmed. Then the buyer gets the letter again, and may
-    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer. To confirm
-    is refused to a person who has changed the buyer's e-mail address, too, and while the person who made the transfer
-    is switched off.
+    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer and to a
+    person who has changed the buyer's e-mail address, and to everybody while the person who made the transfer is
+    switched off.
     """
     row = _locked(refund)
     came_back = row.state == RefundState.CONFIRMED and row.transferred_by_id is not None and not arrived

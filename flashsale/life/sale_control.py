@@ -4,7 +4,7 @@ Each is safe at any time and safe to repeat.
 
 PostgreSQL stores the decision under an exclusive lock of the sale's row. Every commit of a reservation takes the same
 lock in share mode, so no reservation slips past a decision. Then the decision goes to Redis with a revision, so that an
-older decision never replaces a newer one. When Redis does not answer (GateDown), the decision holds all the same,
+older decision never replaces a newer one. When Redis does not answer (GateDown), the decision still holds,
 because PostgreSQL refuses what it forbids. Repeat the call to update Redis; otherwise the web processes do it, within
 10 s.
 
@@ -57,7 +57,7 @@ DECISION_FIELDS = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", 
 
 
 def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
-    """Pauses a sale. Once this returns, no new reservation is made, and the line's clock stands.
+    """Pauses a sale. Once this returns, no new reservation is made, and the line's clock is stopped.
 
     Raises ValidationError when the sale is not published or is over.
     """

@@ -1,7 +1,7 @@
 """Links in e-mails to buyers: URLs with an encrypted token, which people cannot forge, and which expire.
 
-The token is the fragment of the URL. A browser keeps the fragment to itself, so the token stands in no access log of a
-proxy or server and in no Referer.
+The token is the fragment of the URL. A browser does not send the fragment, so no access log of a proxy or server and no
+Referer has the token.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 @contextmanager
 def without_tokens() -> Iterator[None]:
-    """Links that are made meanwhile lead nowhere: for letters that staff read, who must not act as the buyer."""
+    """Inside this context, links have no tokens. Staff read such letters, and staff must not act as the buyer."""
     before = _hidden.set(True)
     try:
         yield

@@ -50,7 +50,7 @@ TASKS: GateCache[asyncio.Task[None], None] = GateCache()
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a code stands: waiting, sent, unanswered, delivered or failed, and by which senders.
+    """How far a code is: waiting, sent, unanswered, delivered or failed, and by which senders.
 
     `next` is the sender that follows if this one does not deliver, and `next_ms` when it follows an unanswered one (ms
     since 1970, 0: not known). `is_final`: nothing more happens to the code.
@@ -82,8 +82,8 @@ async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str)
     return Standing("waiting", senders[0], (), "".join(senders[1:2]))
 
 
-async def standing(*, nonce: bytes) -> Standing | None:
-    """Where the code of this nonce stands; None if it is not valid any more. Raises GateDown."""
+async def progress(*, nonce: bytes) -> Standing | None:
+    """How far the code of this nonce is; None if it is not valid any more. Raises GateDown."""
     code = await code_queue.read(nonce.hex())
     if code is None:
         return None

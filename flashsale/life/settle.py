@@ -68,7 +68,7 @@ from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
 from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
-from flashsale.life.stray_refunds import doubt_refunds, stop_refunds
+from flashsale.life.stray_refunds import note_refund_doubts, stop_refunds
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
@@ -270,7 +270,7 @@ def _write(
     )
     reversed_ones = [change.attempt for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
-        doubt_refunds(reversed_ones, now)
+        note_refund_doubts(reversed_ones, now)
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     record([event for change in changes for event in _events(change)], now)
     if reversed_ones:

@@ -6,7 +6,7 @@ under way.
 
 What is done. Before a refund is sent that replaces another one, the provider is asked about the old one
 (`refund.py`). If the old one was sent after all, it counts, and the new one is withdrawn. Where that is too late, the
-attempt stands on the list of people (`PaymentAttempt.doubt`), until one of them has settled it.
+list of people has the attempt (`PaymentAttempt.doubt`) until one of them has settled it.
 """
 
 import logging
@@ -41,8 +41,8 @@ def _is_at_rest(refund: Refund) -> bool:
             return refund.state == RefundState.FAILED
 
 
-def doubt_refunds(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
-    """Notes the attempts whose money the provider took back while a refund of it may be on its way: that is for people.
+def note_refund_doubts(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
+    """Notes the attempts whose money the provider took back while a refund of it may be on its way. People settle them.
 
     It changes the attempts, and the caller writes them.
     """
@@ -107,7 +107,7 @@ def count_after_all(row: Refund, becomes: RefundState, now: datetime) -> bool:
 
 
 @transaction.atomic
-def doubt_second(attempt: int) -> None:
+def note_second_payment(attempt: int) -> None:
     """The provider has money for our reference under another id of its own."""
     owner = PaymentAttempt.objects.values_list("reservation", flat=True).get(pk=attempt)
     Reservation.objects.select_for_update().get(pk=owner)

@@ -120,7 +120,7 @@ class HostFaults:
         self._note_ready()
 
     def frozen(self) -> None:
-        """The door's processes stand. The kernel still takes connections, and no answer comes."""
+        """The door's processes are stopped (SIGSTOP). The kernel still takes connections, and no answer comes."""
         group = self.site.processes[self.door].pid
         os.killpg(group, signal.SIGSTOP)
         time.sleep(FROZEN_S)

@@ -10,7 +10,7 @@ from django.db import InternalError
 from flashsale.books.batcher import BATCH_MAX, SECOND_BATCH_MIN, Batcher
 from tests.loop import in_a_loop
 
-WAIT_S = 10
+WAIT_S = 120
 
 
 class Work:

@@ -36,7 +36,7 @@ def test_a_demo_is_backed_up_and_restored(tmp_path: Path) -> None:
 
         def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
             command = [sys.executable, *arguments]
-            return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+            return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
 
         def good(*arguments: str) -> str:
             done = run(*arguments)

@@ -32,6 +32,22 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def _chapters(path: Path) -> set[str]:
+    """The names by which a link may lead into a document: those that GitHub gives to headings, and our own."""
+    text = _text(path)
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_into_a_document_lead_to_a_chapter(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)", _text(document))
+    pages = {name: document.parent / name if name else document for name, _ in links}
+    chapters = {name: _chapters(path) for name, path in pages.items() if path.suffix == ".md"}
+    assert [f"{name}#{chapter}" for name, chapter in links if chapter not in chapters.get(name, {chapter})] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_are_named_exist(document: Path) -> None:
     inside = (ROOT, ROOT / "flashsale", document.parent)

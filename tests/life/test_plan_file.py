@@ -263,7 +263,7 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
     assert _plan(_write(tmp_path, "wrong.csv", wrong), **options) == [
         "line 2, price: 1.8: amounts are whole numbers. Write it in full, such as 1.799.000 or 1799000.",
         "line 4, sale: feb: no sale of this campaign. Known: 29-jan, 30-jan.",
-        "line 6: 29-jan/A stands in row 5 already.",
+        "line 6: 29-jan/A is already in row 5.",
         "line 7, name: This field cannot be blank.",
         "1: Nothing was changed: 4 problem(s).",
     ]
@@ -294,6 +294,23 @@ def test_a_table_needs_its_campaign_and_changes_no_published_sale(tmp_path: Path
     assert _stored() == stored
 
 
+def test_times_that_no_calendar_has_are_named_by_row_and_change_nothing(tmp_path: Path) -> None:
+    campaign = poco_campaign()
+    draft_sale(campaign, code="29-jan")
+    stored = _stored()
+    odd = (
+        "code,opens,closes,lobby\n29-jan,0001-01-01 00:00,,\n30-jan,9999-12-31 23:59 -12:00,,\n"
+        "31-jan,2027-01-29 10:00 +99:99,,\n01-feb,2027-01-29 10:00,999999999999 hari,\n"
+        "02-feb,2027-01-29 10:00,12:00,999999999999 minggu\n"
+    )
+    found = _plan(_write(tmp_path, "slots.csv", odd), campaign=campaign.code)
+    assert {"line 2, opens", "line 3, opens", "line 4, opens", "line 5, closes", "line 6, lobby"} <= {
+        line.split(":")[0] for line in found
+    }
+    assert found[-1].startswith("1: Nothing was changed")
+    assert _stored() == stored
+
+
 def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Path) -> None:
     file = _write(tmp_path, "plan.toml", TRANCHES.replace('list = "wronged.csv"\n', ""))
     found: list[list[str]] = []
@@ -306,7 +323,7 @@ def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Pat
     with transaction.atomic():
         Campaign.objects.create(code="tranches", name="Tranches")
         thread.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         with connection.cursor() as cursor:
             while time.monotonic() < until:
                 # The second has looked, found no campaign, and waits for the first because of the unique code.

@@ -199,5 +199,5 @@ def test_units_are_not_added_by_an_admin_who_waited_over_the_opening():
             Sale.objects.select_for_update().get()
             added = thread.submit(add, 1)
             time.sleep(2)
-        assert isinstance(added.exception(timeout=20), ValidationError)
+        assert isinstance(added.exception(timeout=120), ValidationError)
     assert Unit.objects.count() == stock.quantity

@@ -11,6 +11,7 @@ from flashsale.life import confirm as confirming
 from flashsale.life import expire, judge_payment
 from flashsale.life.refund import refund_due
 from flashsale.models import DemoCharge, PaymentAttempt, Refund, Reservation, Sale, Unit
+from flashsale.providers import payments
 from flashsale.rules import wall_clock
 from flashsale.rules.clock import hold_grace_ms
 from tests.factories import card_of, end_now, identity, lobby_sale, open_now, poco_campaign
@@ -67,6 +68,27 @@ def test_one_payment_buys_one_order_of_the_channel(sale: Sale, lazada: Partner) 
     assert {reply.json["code"] for reply in replies[1:]} == {"key_reused"}
     assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed", "held", "held"]
     assert hot(lazada, people[1][0], bodies[1] | {"instrument": "LZD-1002"}, key="again").status == 200
+    assert broken(sale) == []
+
+
+def test_the_payment_that_is_named_last_pays_where_the_first_was_not_settled(
+    sale: Sale, lazada: Partner, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: Any) -> Any:
+        raise payments.ProviderDown("the process ended here")
+
+    with monkeypatch.context() as ending:
+        ending.setattr(payments.PartnerProvider, "begin", lost)
+        assert hot(lazada, held, PAID).code == (503, "unknown")
+    assert the_payment().state == "asked"
+    assert hot(lazada, held, PAID | {"instrument": "LZD-1002"}, key="k2").json["state"] == "confirmed"
+    names = PaymentAttempt.objects.order_by("number").values_list("state", "provider_id")
+    channel = Reservation.objects.get().channel_id
+    assert list(names) == [("closed", f"{channel}:LZD-1001"), ("paid", f"{channel}:LZD-1002")]
+    (id_, who), *_ = called_at(lazada, sale, 1)[1]
+    body = PAID | {"identity": who, "contact": contact_of(who)}
+    reused = hot(lazada, id_, body | {"instrument": "LZD-1002"}, key="k3")
+    assert (reused.code, hot(lazada, id_, body, key="k4").status) == ((422, "key_reused"), 200)
     assert broken(sale) == []
 
 

@@ -156,6 +156,8 @@ def test_nothing_of_one_side_opens_anything_of_the_other(
         assert found.json()["code"] == "not_found"
     live = Shop(lazada)
     assert live.client.post(f"/v1/test/payments/{reference}", {"paid": True}, "application/json").status_code == 404
+    for odd in ("%00", f"{reference}%00", "x" * 3000):
+        assert stranger.post(f"payments/{odd}", {"paid": True}).json()["code"] == "not_found"
     # Filters, bundles and cursors.
     for code in (sale.code, first.code):
         assert stranger.client.get("/v1/reservations", {"sale": code}).json()["results"] == []

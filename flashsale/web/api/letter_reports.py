@@ -51,7 +51,7 @@ def receive(request: HttpRequest, service: str) -> HttpResponseBase:
     except TooEarly:
         detail = "No letter has this name yet. Send the report again."
         return problem_response(request, Outcome.NOT_READY, detail=detail, retry_after_s=AGAIN_S)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return problem_response(request, Outcome.MALFORMED, detail="The report cannot be read.")
 
 

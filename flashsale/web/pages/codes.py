@@ -106,21 +106,21 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
         _spend_budget(request)
     challenges, where = {}, {}
     for axis, digest in digests.items():
-        challenges[axis.value], standing = _challenge(card, axis, digest, contacts[axis])
-        where[axis.value] = code_texts.standing(standing, zone=card.time_zone)
+        challenges[axis.value], progress = _challenge(card, axis, digest, contacts[axis])
+        where[axis.value] = code_texts.progress_text(progress, zone=card.time_zone)
     return JsonResponse({"challenges": challenges, "sent": where, "after": ASK_MS})
 
 
 @json_post
 def sent(request: HttpRequest, code: str) -> HttpResponse:
-    """Where the codes of these challenges stand, as texts; "after" is 0 when nothing can change any more."""
+    """How far the codes of these challenges are, as texts; "after" is 0 when nothing can change any more."""
     card = bridge.run(places.sale_card(code=code))
     texts, moving = {}, False
     for axis, token in text_fields(request, *PROVABLE).items():
         if challenge := open_challenge(KIND, token):
-            standing = bridge.run(send_codes.standing(nonce=challenge.nonce))
-            texts[axis] = code_texts.standing(standing, zone=card.time_zone)
-            moving = moving or not (standing is None or standing.is_final)
+            progress = bridge.run(send_codes.progress(nonce=challenge.nonce))
+            texts[axis] = code_texts.progress_text(progress, zone=card.time_zone)
+            moving = moving or not (progress is None or progress.is_final)
     return JsonResponse({"sent": texts, "after": ASK_MS if moving else 0})
 
 
@@ -191,10 +191,10 @@ def _challenge(
 ) -> tuple[str, send_codes.Standing]:
     nonce = secrets.token_bytes(CODE_NONCE_BYTES)
     to, language = message_address(axis, contact), (get_language() or "id")[:2]
-    standing = bridge.run(send_codes.accept(nonce=nonce, axis=axis, to=to, sale=card.name, language=language))
+    progress = bridge.run(send_codes.accept(nonce=nonce, axis=axis, to=to, sale=card.name, language=language))
     mac = code_mac(settings.FLASHSALE_PEPPER, code_digits(settings.FLASHSALE_PEPPER, nonce), nonce)
     challenge = Challenge(card.campaign, axis, digest, mac, wall_clock.now_ms() + VALID_MS, nonce)
-    return places.keyring().seal(kind, challenge.pack()), standing
+    return places.keyring().seal(kind, challenge.pack()), progress
 
 
 @json_post

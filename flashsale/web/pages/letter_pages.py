@@ -55,8 +55,13 @@ def appeal(request: HttpRequest) -> HttpResponse:
         case = appeals.case_from_link(token=_token(request))
         if request.method == "POST":
             limits.enforce(request, limits.LETTERS)
-            _act(request, case, response)
-            return response
+            # A page of an earlier release does not name its case.
+            if request.POST.get("case", str(case.pk)) == str(case.pk):
+                _act(request, case, response)
+                return response
+            # The browser has opened the letter about another order since it loaded this form.
+            alert = gettext("Another letter is open in this browser, so nothing was sent. Open the right letter again.")
+            status = HTTPStatus.CONFLICT.value
     except Refused as refused:
         if refused.outcome in {Outcome.NOT_FOUND, Outcome.EXPIRED}:
             return _unusable(request, sealed_links.Kind.APPEAL, refused)
@@ -65,7 +70,7 @@ def appeal(request: HttpRequest) -> HttpResponse:
         # PostgreSQL has committed the change. A later tick updates Redis.
         return response
     page = reverse("appeal")
-    code = order_codes.form(request, case.reservation, action=WAIVE, send_to=page, post_to=page)
+    code = order_codes.form(request, case.reservation, action=WAIVE, send_to=page, post_to=page) | {"case": case.pk}
     context = {"case": _case_context(case), "alert": alert, "words_max": appeals.WORDS_MAX, "code": code}
     return render(request, "flashsale/appeal.html", page_context(request) | context, status=status)
 
@@ -145,6 +150,7 @@ def _case_context(case: Case) -> dict[str, Any]:
     zone, cancellation = order.sale.campaign.time_zone, order.cancellation
     why, filed = cancel_reason(case.reason), getattr(case, "appeal", None)
     return {
+        "id": case.pk,
         "order": texts.order_number(order.pk),
         "sale": order.sale.name,
         "title": why.title.in_language(language),

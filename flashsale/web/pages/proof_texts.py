@@ -105,7 +105,7 @@ def _of_the_receipt() -> dict[str, list[str]]:
         ],
         "late": [
             _("Your ticket in the draw"),
-            _("Ticket {index} came after the draw, so it stands behind its {cohort} tickets."), "",
+            _("Ticket {index} came after the draw, so its number is behind those of the {cohort} tickets."), "",
         ],
         "left-out": [
             _("Your ticket in the draw"), "",
