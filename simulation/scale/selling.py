@@ -19,7 +19,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import close_old_connections
 
-from flashsale.life import schedule
+from flashsale.gate.client import GateDown
+from flashsale.life import sale_control, schedule
 from flashsale.life.audit import Verdict, audit
 from flashsale.models import Channel, PartnerKey, Reservation, Sale
 from flashsale.models.reservation import ReservationUnit
@@ -114,12 +115,16 @@ def play_crowd(fault: Fault, seed: int, *, sale: Sale, crowd: Crowd, buyers: int
     fault.strike()
     buying.join(PATIENCE_S)
     close_old_connections()
-    return Round(fault, sum(bool(buyer.order) for buyer in crowd.buyers), stood_s(crowd.sold_at, struck), {
+    found = Round(fault, sum(bool(buyer.order) for buyer in crowd.buyers), stood_s(crowd.sold_at, struck), {
         Promise.KEPT: list(lost(crowd)),
         Promise.ONCE: list(sold_twice(sale)),
         Promise.ANSWERED: [*crowd.strange, *(f"{one.name} has no order" for one in crowd.buyers if not one.order)],
         Promise.AUDIT: [str(one) for one in audit(campaign=sale.campaign.code) if one.verdict is Verdict.BROKEN],
     })  # fmt: skip
+    # Its ticks would cost the next round time.
+    with suppress(ValidationError, GateDown):
+        sale_control.close_early(sale=sale)
+    return found
 
 
 def wait_until_known(url: str, key: str) -> None:
