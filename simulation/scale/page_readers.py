@@ -10,12 +10,14 @@ from typing import Self
 
 READERS, PAUSE_S = 2, 0.1
 PATIENCE_S, AGAIN_S = 20.0, 0.1
+# A reader speaks to nginx alone. When a web behind it is away, nginx says so with a status.
+NGINX_IS_AWAY = {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
 
 
 class PageReaders:
     """Reads the first page at 127.0.0.1 and this port until the end of its context.
 
-    A reader whose connection is refused tries again, as a browser's proxy does; the answer counts from the first try.
+    A reader whose connection is refused or closed tries again, as a browser does; the answer counts from the first try.
     `failures` has all other answers than the page, and answers that were cut off.
     """
 
@@ -46,7 +48,7 @@ class PageReaders:
         while not self._ended.wait(PAUSE_S):
             began = time.monotonic()
             answer = self._ask()
-            while answer == ConnectionRefusedError.__name__ and time.monotonic() < began + PATIENCE_S:
+            while answer in NGINX_IS_AWAY and time.monotonic() < began + PATIENCE_S:
                 time.sleep(AGAIN_S)
                 answer = self._ask()
             self.took_s.append(time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""Hosts in network namespaces: one is cut off in mid-sale, then everything restarts in turn, nginx too. The sale goes on."""
+"""Hosts in network namespaces: one is cut off in mid-sale, then all restart in turn, nginx too. The sale goes on."""
 
 import ast
 import json
