@@ -19,7 +19,7 @@ from simulation.isolated_servers import DROPPED_SETTINGS
 from simulation.postgres_server import PostgresNotFound
 from simulation.processes import ServerNotReady
 from simulation.redis_server import RedisNotFound
-from simulation.scale import host_faults, postgres_engines, redis_engines
+from simulation.scale import host_faults, postgres_engines, redis_engines, redis_partition
 from simulation.scale.rounds import NotPossible, Round, of_document, table, to_document
 
 # Set in the process that plays one engine: settings are read only at the start, and each engine needs its own.
@@ -41,6 +41,7 @@ ENGINES = {
     "hosts": Engine(host_faults.environment, host_faults.play_hosts),
     "sentinel": Engine(redis_engines.sentinel_environment, redis_engines.play_sentinel),
     "cluster": Engine(redis_engines.cluster_environment, redis_engines.play_cluster),
+    "partition": Engine(redis_partition.environment, redis_partition.play_partition),
     "postgres": Engine(postgres_engines.pair_environment, postgres_engines.play_pair),
     "pgbouncer": Engine(postgres_engines.pgbouncer_environment, postgres_engines.play_pgbouncer),
 }
