@@ -21,7 +21,8 @@ OWN_CLOCK = {
     "gate": {"untrusted_peers"},
     "life": {
         "alarm_conditions", "alarms", "audit_after_sale", "audit_events", "bank_account", "case_desk", "erase",
-        "erase_person", "events", "find_person", "forget_contacts", "held_folder", "key_use", "listed_values", "monitor",
+        "erase_person", "events", "find_person", "forget_contacts", "held_folder", "key_use",
+        "listed_values", "monitor",
         "person_data", "person_requests", "rebuild", "rehearsal_copy", "rehearse", "retention",
         "samples", "sandbox", "sandbox_calls", "schedule", "score", "settlement", "staff_accounts",
         "staff_session", "taken_away", "trail_keys", "waiting_money",
