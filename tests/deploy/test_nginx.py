@@ -99,7 +99,8 @@ def _poll(edge: Edge, path: str, until: float, told: list[tuple[int, str]], numb
 def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
     lines = {line: edge.path(line=line) for line in ("lazada", "akulaku")}
     told: list[tuple[int, str]] = []
-    until = time.monotonic() + POLLING_S
+    began = time.monotonic()
+    until = began + POLLING_S
     clients = [
         threading.Thread(target=_poll, args=(edge, path, until, told, number))
         for number in range(CLIENTS // 2) for path in lines.values()
@@ -110,21 +111,24 @@ def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
         client.join()
     counted = Counter(told)
     assert set(counted) == {(200, "lazada"), (200, "akulaku")}
-    assert min(counted.values()) > 10 * POLLING_S * PER_LINE_AND_S
+    took_s = time.monotonic() - began
     asked = {line: edge.passed_on(path) for line, path in lines.items()}
-    assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
+    assert all(1 < times <= took_s * PER_LINE_AND_S for times in asked.values()), asked
+    assert min(counted.values()) > 2 * max(asked.values())
 
 
 @pytest.mark.slow
 def test_no_status_is_older_than_people_who_poll_by_distance_rely_on(edge: Edge) -> None:
-    ages, until = [], time.monotonic() + POLLING_S
-    while time.monotonic() < until:
+    ages, began = [], time.monotonic()
+    while time.monotonic() < began + POLLING_S:
+        asked_ms = time.time() * 1000
         made_ms = json.loads(edge.ask("GET", edge.path()).body)["now"]
-        ages.append(time.time() * 1000 - made_ms)
+        ages.append(asked_ms - made_ms)
         time.sleep(0.02)
-    assert len(ages) > 10 * POLLING_S
+    took_s = time.monotonic() - began
     assert max(ages) <= polling.STALE_MS
-    assert edge.passed_on(edge.path()) <= POLLING_S * PER_LINE_AND_S
+    assert 1 < edge.passed_on(edge.path()) <= took_s * PER_LINE_AND_S
+    assert len(ages) > edge.passed_on(edge.path())
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="not Linux: the scheduling policy of threads")

@@ -87,7 +87,7 @@ def test_the_sums_agree_with_the_settlement_to_the_unit_and_rupiah(sale: Sale) -
     buy(other, ["dodi"])
     assert settlement.make_due(now=timezone.now() + timedelta(days=2)) == 2
     total = {"units": 0, "amount": 0, "paid": 0, "refunded": 0}
-    for file in settlement.files_of():
+    for file in settlement.own_files():
         for name in total:
             total[name] += file.totals["IDR"][name]
     assert total == {"units": 3, "amount": 3 * PRICE, "paid": 4 * PRICE, "refunded": PRICE}

@@ -14,12 +14,14 @@ import pytest
 from flashsale.rules import lottery
 from simulation.journal import Answer, Journal
 from simulation.observations import Observations, confirmations, reservation_of
-from tests import samples
+from simulation.servers import TEMPLATE
+from tests import databases, samples
 from tests.forged_draws import FORGED
 from tests.story import broken, surroundings
 
-STORY_S_MAX = 600
+STORY_S_MAX = 3600
 SALE = "26-january"
+SCALE = "0.06" if samples.WHOLE else "0.03"
 
 pytestmark = pytest.mark.slow
 # What is removed from a copy, the scale of its story, and the promises that are broken then.
@@ -37,7 +39,7 @@ def _run_story(root: Path, out: Path, *arguments: str) -> tuple[int, dict[str, A
     done = subprocess.run(
         command,
         cwd=root,
-        env=surroundings.clean_environment(),
+        env=surroundings.clean_environment() | {TEMPLATE: str(databases.file_for_programs())},
         capture_output=True,
         text=True,
         timeout=STORY_S_MAX,
@@ -74,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
     outs = {rerun: tmp_path_factory.mktemp(rerun) / "out" for rerun in ("public", "tranches")}
     with ThreadPoolExecutor(len(outs)) as executor:
         yield {
-            rerun: (out, executor.submit(_run_story, broken.ROOT, out, "--scale", "0.06", "--rerun", rerun))
+            rerun: (out, executor.submit(_run_story, broken.ROOT, out, "--scale", SCALE, "--rerun", rerun))
             for rerun, out in outs.items()
         }
 

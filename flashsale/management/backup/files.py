@@ -155,13 +155,24 @@ def read_manifest(folder: Path, key: bytes) -> dict[str, Any]:
         )
     if manifest["encrypted"] and not key:
         raise BackupError("The backup is encrypted. Name the file with its key: --key-file FILE")
+    if key and not manifest["encrypted"]:
+        # Otherwise a person who can write to the place of the backups could put a dump of their own there.
+        raise BackupError(
+            f"{folder} is not encrypted, and a key was named: somebody has replaced it, or it was made without a key. "
+            "Only if you know that, restore it without --key-file."
+        )
     if manifest["encrypted"] and not hmac.compare_digest(_mac(manifest, key), manifest.get("hmac", "")):
         raise BackupError(
             "The key is not the one of this backup, or the manifest was changed. Use the right --key-file."
         )
     for name, facts in manifest["files"].items():
         path = folder / Path(name).name
-        if not path.is_file() or path.stat().st_size != facts["bytes"] or _sha256(path) != facts["sha256"]:
+        if (
+            path.name != name
+            or not path.is_file()
+            or path.stat().st_size != facts["bytes"]
+            or _sha256(path) != facts["sha256"]
+        ):
             raise BackupError(f"{path} is damaged or missing: it is not what the manifest says. Use another backup.")
     return dict(manifest)
 
