@@ -89,7 +89,7 @@ def sale() -> Sale:
 
 @pytest.fixture
 def client(sale: Sale) -> Client:
-    found = Client(headers={"accept-language": "en"}, raise_request_exception=False)
+    found = Client(headers={"accept-language": "en", "accept": "text/html"}, raise_request_exception=False)
     found.force_login(User.objects.create_superuser("root"))
     return found
 
