@@ -47,8 +47,8 @@ def database_settings(
     seconds; 0 means never. Without the second limit a process that is cut off in the middle of a transaction keeps a
     sale's row locked, and no other process can reserve, pause or resume. Transactions that wait for another server
     allow themselves more time (flashsale/books/idle_limit.py). A server that says nothing for SILENT_AFTER_S seconds
-    longer than a statement may take is taken for frozen (config/postgresql/connection.py). SQLite is set so that a commit survives a power cut,
-    and writers wait for one another instead of failing.
+    longer than a statement may take is taken for frozen (config/postgresql/connection.py). SQLite is set so that a
+    commit survives a power cut, and writers wait for one another instead of failing.
 
     The address may name several hosts, or a name with several addresses: connections go to the one that takes writes.
     With `pooled`, a pooler gives each transaction another session. It refuses start-up options and loses what a session

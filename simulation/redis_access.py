@@ -52,7 +52,12 @@ class RedisAccess:
 
 
 def ask(
-    port: int, *command: str | int, seconds: float = 5.0, access: RedisAccess | None = None, sentinel: bool = False
+    port: int,
+    *command: str | int,
+    host: str = "127.0.0.1",
+    seconds: float = 5.0,
+    access: RedisAccess | None = None,
+    sentinel: bool = False,
 ) -> Any:
     """The reply of the server on this port, text as bytes. Raises hiredis' ReplyError and OSError.
 
@@ -63,7 +68,7 @@ def ask(
         user = ("default", access.sentinel_password) if sentinel else access.admin
         commands.insert(0, ("AUTH", *user))
     reader, reply = Reader(), None
-    plain = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    plain = socket.create_connection((host, port), timeout=seconds)
     with plain, access.wrap(plain) if access else plain as link:
         for one in commands:
             link.sendall(pack_command(cast("Any", tuple(map(str, one)))))

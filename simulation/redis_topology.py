@@ -5,7 +5,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ from hiredis import ReplyError
 from simulation.processes import Process, ServerNotReady, free_port
 from simulation.redis_access import RedisAccess, ask
 from simulation.redis_server import RedisServer, find_program
+from simulation.scale.hosts import Cable, Host
 
 __all__ = ["MASTER", "SLOTS", "Cluster", "Replicated", "ask", "fact", "wait_for"]
 
@@ -22,10 +23,14 @@ MASTER = "sales"
 SLOTS = 16384
 
 
-def fact(port: int, name: str, *, section: str = "replication", access: RedisAccess | None = None) -> str:
+def fact(port: int, name: str, *, section: str = "replication") -> str:
     """A line of INFO, "" if there is none or no answer."""
+    return _fact(lambda: ask(port, "INFO", section), name)
+
+
+def _fact(info: Callable[[], bytes], name: str) -> str:
     try:
-        lines = ask(port, "INFO", section, access=access).decode().splitlines()
+        lines = info().decode().splitlines()
     except (OSError, ReplyError):
         return ""
     return next((line.partition(":")[2] for line in lines if line.startswith(f"{name}:")), "")
@@ -51,6 +56,8 @@ class _Together(ABC):
         self.folder = folder
         self.access = access
         self.host = access.host if access else "127.0.0.1"
+        # By port, where the servers are on hosts of a network of their own.
+        self.hosts: dict[int, Host] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -74,15 +81,19 @@ class _Together(ABC):
 
     def ask(self, port: int, *command: str | int) -> Any:
         """The reply of one of these servers. Raises hiredis' ReplyError and OSError."""
-        return ask(port, *command, access=self.access)
+        return ask(port, *command, host=self.address_of(port), access=self.access)
+
+    def address_of(self, port: int) -> str:
+        """The address of one of these servers, for the others and for this process."""
+        return Cable.INNER.address(self.hosts[port].number) if port in self.hosts else "127.0.0.1"
 
     def fact(self, port: int, name: str, *, section: str = "replication") -> str:
         """A line of INFO of one of these servers, "" if there is none or no answer."""
-        return fact(port, name, section=section, access=self.access)
+        return _fact(lambda: self.ask(port, "INFO", section), name)
 
     def _url(self, form: str, ports: Sequence[int]) -> str:
         """The address without user and options."""
-        hosts = ",".join(f"{self.host}:{port}" for port in ports)
+        hosts = ",".join(f"{self.host if self.access else self.address_of(port)}:{port}" for port in ports)
         return f"redis{'s' if self.access else ''}+{form}://{hosts}"
 
 
@@ -130,9 +141,11 @@ class Replicated(_Together):
         for port in self.sentinel_ports:
             wait_for("the sentinels know each other", lambda port=port: self._knows_all(port))  # type: ignore[misc]
             # They look at their servers every 10 s, and promote no replica that they have not looked at. After a pause
-            # of 2 s, which a busy machine makes, they do nothing for 30 s: this is the TILT mode.
-            self.ask_sentinel(port, "SENTINEL", "DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
-            self.ask_sentinel(port, "SENTINEL", "DEBUG", "TILT-PERIOD", 2000)
+            # of 2 s, which a busy machine makes, they do nothing for 30 s: the TILT mode. Redis 6.2 lets neither
+            # be changed.
+            with suppress(ReplyError):
+                periods = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200, "TILT-PERIOD", 2000)
+                self.ask_sentinel(port, "SENTINEL", "DEBUG", *periods)
 
     def _sentinel(self, port: int) -> Process:
         folder = self.folder / f"sentinel-{port}"
@@ -192,7 +205,10 @@ class Replicated(_Together):
 
 
 class Cluster(_Together):
-    """A Redis Cluster of `masters` masters with one replica each. `public` are the ports that `url` names."""
+    """A Redis Cluster of `masters` masters with one replica each. `public` are the ports that `url` names.
+
+    With `hosts`, each node is on a host of its own network: first the masters', then the replicas'.
+    """
 
     def __init__(
         self,
@@ -202,12 +218,14 @@ class Cluster(_Together):
         node_timeout_ms: int = 3000,
         public: Sequence[int] = (),
         access: RedisAccess | None = None,
+        hosts: Sequence[Host] = (),
     ) -> None:
         super().__init__(folder, access)
         self._masters = masters
         self._node_timeout_ms = node_timeout_ms
         self.ports = [*public, *(free_port() for _ in range(2 * masters - len(public)))]
         self.servers: dict[int, RedisServer] = {}
+        self.hosts = dict(zip(self.ports, hosts, strict=False))
 
     @property
     def url(self) -> str:
@@ -225,17 +243,20 @@ class Cluster(_Together):
             ]  # fmt: skip
             if chooses:
                 extra += ["--cluster-port", str(bus)]
+            if self.hosts:
+                extra += ["--bind", "0.0.0.0", "--protected-mode", "no"]  # noqa: S104 - only our hosts are there
             if self.access:
                 extra += ["--tls-cluster", "yes", "--cluster-announce-hostname", self.host]
                 extra += ["--cluster-preferred-endpoint-type", "hostname"]
-            self.servers[port] = self._server(f"node-{port}", port, extra)
+            with self.hosts[port].inside() if self.hosts else nullcontext():
+                self.servers[port] = self._server(f"node-{port}", port, extra)
         for n, port in enumerate(self.ports):
             self.ask(port, "CLUSTER", "SET-CONFIG-EPOCH", n + 1)
         for n, port in enumerate(self.ports[: self._masters]):
             first, last = n * SLOTS // self._masters, (n + 1) * SLOTS // self._masters - 1
             self.ask(port, "CLUSTER", "ADDSLOTS", *range(first, last + 1))
         for port in self.ports[1:]:
-            self.ask(self.ports[0], "CLUSTER", "MEET", "127.0.0.1", port, buses[port])
+            self.ask(self.ports[0], "CLUSTER", "MEET", self.address_of(port), port, buses[port])
         wait_for("the nodes know each other", lambda: all(self._known(port) == len(self.ports) for port in self.ports))
         for master, replica in zip(self.ports, self.ports[self._masters :], strict=False):
             id_ = self.ask(master, "CLUSTER", "MYID").decode()

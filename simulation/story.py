@@ -39,6 +39,8 @@ CHANNEL_SHARES = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.2
 
 
 PUBLISH_ATTEMPTS = 5
+# The clock of a sale stops while its numbers or its servers are late. People stay until the line is over.
+CLOCK_BEHIND_S = 90
 
 
 def publish(sale: Sale) -> None:
@@ -162,7 +164,8 @@ class Story:
             wallets=self.wallets,
             **more,
         )
-        seconds = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.timing.hold_s + 5
+        open_s = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds())
+        seconds = open_s + self.timing.hold_s + CLOCK_BEHIND_S
         attendance = crowd.run(config=config, people=people, journal=self.journal, seconds=seconds)
         transcript = fetch.document(f"{self.servers.url}/v1/sales/{sale.code}/transcript")
         self.observed.transcripts[sale.code] = transcript

@@ -23,6 +23,8 @@ READ_ONLY = "this PostgreSQL refuses writes: it is a standby, or was made read-o
 ONLY_LOCAL = "PostgreSQL committed without its synchronous standby: the change is lost if the standby takes over"
 SILENT = "PostgreSQL took the statement and does not answer: it is frozen, or its host is cut off"
 
+# How often a wait looks for signals, as psycopg does.
+WAIT_INTERVAL_S = 0.1
 # What a statement begins with that changes nothing when it commits by itself.
 READS = ("SELECT", "SHOW", "SET", "RESET")
 
@@ -67,17 +69,17 @@ def refuse_only_local(connection: "psycopg.Connection[Any]") -> None:
 
 
 class Connection(psycopg.Connection[Any]):
-    """Closes itself with OperationalError when the server is silent for longer than `silence_s` seconds (None: never)."""
+    """Closes itself with OperationalError when the server says nothing for `silence_s` seconds (None: never)."""
 
     silence_s: float | None = None
     _commits = False
 
-    def wait(self, gen: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+    def wait(self, gen: Any, interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> Any:
         """As psycopg's, with our limit where it sets none."""
         if timeout is not None or (self._commits and not _this_thread.limited):
-            return super().wait(gen, *args, timeout=timeout, **kwargs)
+            return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, *args, timeout=self.silence_s, **kwargs)
+            return super().wait(gen, interval, self.silence_s)
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - psycopg has no public name for it
             raise closed(self, SILENT) from error
 

@@ -70,7 +70,7 @@ def two_people_texts(sale: Sale, units: int) -> list[str]:
     """Who has proposed the draft, and what the click of this person does. Empty if one person may publish it."""
     if not two_people.needs_two(sale, units):
         return []
-    proposed = two_people.open_proposal(sale)
+    proposed = two_people.standing(sale)
     if proposed is None:
         text = _("One person may publish %(most)d units. So this is a proposal, and another person has to publish it.")
         return [text % {"most": settings.FLASHSALE_TWO_PEOPLE_UNITS}]
@@ -97,7 +97,7 @@ def proposal_texts(sale: Sale) -> list[str]:
 
 def changes_tables(sale: Sale) -> list[Table]:
     """What has changed since the proposal to publish; no table if nothing has."""
-    proposed = two_people.open_proposal(sale)
+    proposed = two_people.standing(sale)
     if proposed is None or not proposed.changes:
         return []
     rows: list[list[Any]] = [
@@ -161,12 +161,12 @@ class Publish(SaleAction):
         """It says when the click is only a proposal."""
         if not rows or not two_people.needs_two(rows[0], two_people.planned_units(rows[0])):
             return self.title
-        proposed = two_people.open_proposal(rows[0])
+        proposed = two_people.standing(rows[0])
         return self.title if proposed is not None and not proposed.changes else _("Propose to publish")
 
     def shown_values(self, row: Sale) -> Any:
         """The whole draft, because the publication fixes it, and the proposal that the page showed."""
-        proposed = two_people.open_proposal(row)
+        proposed = two_people.standing(row)
         return [two_people.published_values(row), proposed.proposal.pk if proposed else None]
 
     def obstacles(self, rows: Sequence[Sale]) -> list[str]:

@@ -43,7 +43,7 @@ class SettlementAdmin(ReadOnlyAdmin):
         """A file as CSV or as JSON, or its signature."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        row = rows_of(settlement.files_of(), request.user).filter(pk=pk).first()
+        row = rows_of(settlement.own_files(), request.user).filter(pk=pk).first()
         if row is None or form not in FORMS:
             raise Http404
         name = f"{row.sale.code}-{row.channel.code}-{row.date}"

@@ -18,6 +18,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from flashsale.books.events import NewEvent, record
 from flashsale.books.rows import insert
 from flashsale.books.terms import terms_now
+from flashsale.models.campaign import Campaign
 from flashsale.models.limit_slot import LimitSlot
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
@@ -133,6 +134,15 @@ def lock_sale(sale: int, *, exclusive: bool = False, made_at: datetime | None = 
         cursor.execute(query, [connection.ops.adapt_datetimefield_value(made_at), sale])
         epoch, state, over = cursor.fetchone()
     return int(epoch), str(SaleState.CLOSED if over and state == SaleState.PUBLISHED else state)
+
+
+def lock_campaign(campaign: int) -> Campaign:
+    """Locks the row of a campaign until the transaction ends, and returns it.
+
+    Who needs a campaign and its sales locks the campaign first. In the other order, a publication and a change of the
+    campaign could wait for each other. Rows that refer to the campaign can still be written.
+    """
+    return Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
 
 
 def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: UnitState) -> None:

@@ -7,6 +7,7 @@ never changes, so it is kept as long as the process runs.
 import logging
 import time
 from datetime import timedelta
+from math import inf
 from typing import NamedTuple, cast
 
 from flashsale.gate import due_sales
@@ -138,8 +139,10 @@ async def list_sale(card: SaleCard) -> None:
 
 
 def drop_cached_card(card: SaleCard) -> None:
-    """Drops the card that this event loop keeps, so that the next call reads it from Redis."""
-    CARDS.entries().pop(card.code, None)
+    """Makes the next call read the card from Redis. If Redis has lost it, the old one is still as good."""
+    cached = CARDS.entries()
+    if known := cached.get(card.code):
+        cached[card.code] = _CachedCard(-inf, b"", known.card, lost=False)
     READS.forget(card.code)
 
 

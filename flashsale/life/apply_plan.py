@@ -18,6 +18,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError
 from django.utils.translation import gettext as _
 
+from flashsale.books.reservations import lock_campaign
 from flashsale.life import schedule
 from flashsale.life.enter import digester
 from flashsale.models import Allocation, Campaign, Channel, ListEntry, Offer, Record, Sale, Stock
@@ -41,15 +42,6 @@ class Problem:
     def __str__(self) -> str:
         where = _("line %(line)d") % {"line": self.line} if self.line else _("the file")
         return f"{where}, {self.field}: {self.text}" if self.field else f"{where}: {self.text}"
-
-
-def lock_campaign(campaign: int) -> Campaign:
-    """Locks the row of a campaign until the transaction ends, and returns it.
-
-    Who needs a campaign and its sales locks the campaign first. In the other order, a publication and a change of the
-    campaign could wait for each other. Rows that refer to the campaign can still be written.
-    """
-    return Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
 
 
 def lock_drafts(campaign: Campaign) -> None:
@@ -133,8 +125,11 @@ class Applied:
         if not hasattr(error, "error_dict"):
             self.wrong(line_of(""), title, " ".join(error.messages))
             return
-        for name, texts in error.message_dict.items():
+        for name, errors in error.error_dict.items():
             known = "" if name == "__all__" else names.get(name, name)
+            texts = [
+                _("This value is missing.") if one.code == "null" else text for one in errors for text in one.messages
+            ]
             self.wrong(line_of(known), known or title, " ".join(texts))
 
     def remove(self, row: models.Model, title: str, line: int) -> None:

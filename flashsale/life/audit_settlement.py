@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet, Sum
 
-from flashsale.life.settlement import WITH_US, Sums, changed_file, events_without_file, files_of
+from flashsale.life.settlement import WITH_US, Sums, changed_file, events_without_file, own_files
 from flashsale.models import Campaign, Event, PaymentAttempt, Refund, Reservation, SettlementDay, SettlementLine
 from flashsale.rules.states import MONEY_CAME, RefundState, ReservationState
 
@@ -20,7 +20,7 @@ def settlements_unlike_rows(campaign: Campaign) -> Iterator[str]:
     first = SettlementDay.objects.filter(campaign=campaign).order_by("date").first()
     if first is None:
         return
-    for file in files_of().filter(sale__campaign=campaign):
+    for file in own_files().filter(sale__campaign=campaign):
         if found := changed_file(file):
             yield f"settlement {file}: {found}"
     noted, books = _noted(campaign), _books(campaign)

@@ -368,7 +368,7 @@ CRASH_POINTS = (
         "PostgreSQL has a buyer's bank account. The buyer got no answer.",
         "flashsale.web.pages.letter_pages:redirect",
         True,
-        "The account stands on the list for transfers.",
+        "The account is on the list for transfers.",
         "at once",
     ),
     CrashPoint(

@@ -200,16 +200,10 @@ async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusi
 
     One read of PostgreSQL for a thousand entries: a process keeps the tiles that it has read.
     """
-    if not card.commits_entries:
+    known = await _known(card, line)
+    if known is None or index > known.cohort:
         return None
     key = card.commitment, line.line_id
-    known = ENTRIES.entries().get(key)
-    if known is None:
-        if not await gate_entries.root_of(card, line):
-            return None
-        known = ENTRIES.entries()[key] = await run_in_db_thread(_read_entries, line.id)
-    if index > known.cohort:
-        return None
     tiles, number = TILES.entries(), tile_of(index)
     tile = tiles.get((*key, number))
     if tile is None:
@@ -222,6 +216,24 @@ async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusi
     leaves, states = tile
     leaf, proof = proof_of(index, tile=leaves, heads=known.heads)
     return Inclusion(known.cohort, known.root, LeafState(states[(index - 1) % TILE]), leaf, proof)
+
+
+async def is_behind(*, card: SaleCard, line: LineCard, index: int) -> bool:
+    """Whether a ticket was given after the entries were fixed. False before, and where a line has no draw."""
+    known = await _known(card, line)
+    return known is not None and index > known.cohort and not line.carries
+
+
+async def _known(card: SaleCard, line: LineCard) -> _Known | None:
+    """What a line has committed to; None before its root is public. A process reads it once."""
+    if not card.commits_entries:
+        return None
+    kept, key = ENTRIES.entries(), (card.commitment, line.line_id)
+    if key not in kept:
+        if not await gate_entries.root_of(card, line):
+            return None
+        kept[key] = await run_in_db_thread(_read_entries, line.id)
+    return kept[key]
 
 
 def _read_entries(allocation: int) -> _Known:

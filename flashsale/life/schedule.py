@@ -12,9 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.events import NewEvent, record
-from flashsale.books.reservations import lock_sale
+from flashsale.books.reservations import lock_campaign, lock_sale
 from flashsale.life import two_people
-from flashsale.life.apply_plan import lock_campaign
 from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.rebuild import rebuild

@@ -82,7 +82,7 @@ async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str)
     return Standing("waiting", senders[0], (), "".join(senders[1:2]))
 
 
-async def progress(*, nonce: bytes) -> Standing | None:
+async def standing(*, nonce: bytes) -> Standing | None:
     """How far the code of this nonce is; None if it is not valid any more. Raises GateDown."""
     code = await code_queue.read(nonce.hex())
     if code is None:

@@ -254,7 +254,7 @@ def forget_references(campaign: Campaign) -> int:
     lock (LOCK, campaign), so that no file is made from rows that it has not erased yet.
     """
     lines = SettlementLine.objects.filter(settlement__day__campaign=campaign).exclude(partner_reference="")
-    files = list(files_of().filter(pk__in=lines.values("settlement")))
+    files = list(own_files().filter(pk__in=lines.values("settlement")))
     emptied = lines.update(partner_reference="")
     for file in files:
         _seal(file)
@@ -324,7 +324,7 @@ def _head(file: Settlement) -> dict[str, Any]:
     return {"sale": file.sale.code, "channel": file.channel.code, "date": file.date.isoformat()}
 
 
-def files_of(channel: int | None = None) -> "QuerySet[Settlement]":
+def own_files(channel: int | None = None) -> "QuerySet[Settlement]":
     """The files of a channel, or of all."""
     rows = Settlement.objects.select_related("sale__campaign", "channel")
     return rows if channel is None else rows.filter(channel=channel)

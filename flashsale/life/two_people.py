@@ -65,7 +65,7 @@ class OpenProposal:
     changes: dict[str, Any]
 
 
-def open_proposal(sale: Sale) -> OpenProposal | None:
+def standing(sale: Sale) -> OpenProposal | None:
     """The open proposal to publish the draft; None if there is none whose person may still decide it."""
     proposal = _open(sale, Proposal.Verb.PUBLISH).select_related("by").first()
     if proposal is None or not counts(proposal):

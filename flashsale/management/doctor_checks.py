@@ -23,9 +23,8 @@ from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.life import waiting_money
 from flashsale.life.measure_clock import postgresql_ms
 from flashsale.management.database_roles import dangers
-from flashsale.management.doctor import pooler, postgresql, redis, web, work
+from flashsale.management.doctor import pooler, postgresql, redis, staff, web, work
 from flashsale.management.doctor.check import Check
-from flashsale.management.staff_checks import staff_rows
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
@@ -387,5 +386,5 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     work.celery,
     work.backups,
     missing_accounts,
-    lambda: [Check(*row) for row in staff_rows()],
+    staff.staff,
 )

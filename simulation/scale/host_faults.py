@@ -217,7 +217,7 @@ def play_hosts(
     """Starts the site, and plays the faults whose name has one of these texts. Raises NotAllowed, ServerNotReady."""
     with ExitStack() as stack:
         stack.enter_context(Networks())
-        site = Site(folder, settings.BASE_DIR)
+        site = Site(folder, settings.BASE_DIR, environment(folder))
         stack.callback(site.end)
         for store in ("redis", "postgres"):
             site.start_store(store)

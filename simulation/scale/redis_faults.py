@@ -68,7 +68,7 @@ def sentinel_faults(servers: Replicated) -> Sequence[Fault]:
         wait_for("the replica is master", lambda: all(servers.master(n) == new.port for n in range(3)))
 
     def follows(server: RedisServer) -> None:
-        wait_for("it follows", lambda: fact(server.port, "master_link_status") == "up")
+        wait_for("it follows", lambda: servers.fact(server.port, "master_link_status") == "up")
 
     def failed_over_and_back() -> None:
         servers.fail_over()

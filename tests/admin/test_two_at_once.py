@@ -79,7 +79,7 @@ def test_new_rules_make_a_proposal_void_because_the_publication_would_fix_them(
     page = eve.get(_url(sale, "publish"))
     second = PublishedRuleSet.make(replace(DEFAULT_RULE_SET, threshold=DEFAULT_RULE_SET.threshold + 1))
     assert messages_on(eve.post(_url(sale, "publish"), form_values(page), follow=True)) == [f"{sale}: {OLD}"]
-    proposed = two_people.open_proposal(sale)
+    proposed = two_people.standing(sale)
     assert proposed is not None
     assert proposed.changes == {"changed": {"rules": {"hash": [first.hash, second.hash]}}}
     submit(eve, _url(sale, "publish"))

@@ -180,6 +180,33 @@ def finds_each_lie(person: Person) -> None:
         page.unroute_all()
 
 
+def test_a_person_who_comes_after_the_freeze_reads_that_they_stand_behind_and_sees_the_number_before_the_opening(
+    shop: Site, page: Page
+) -> None:
+    sale = own_page_sale(draw_version=2, beacon="drand", freeze_s=500)
+    for n in range(3):
+        Shopper(sale, f"early-{n}", channel="mi.com").enter()
+    freeze_now(sale)
+    person = Person(shop, page, sale)
+    person.come()
+    person.enter()
+    behind, ticket = page.locator("[data-when=behind]"), page.locator("[data-when=lobby]")
+    expect(behind).to_be_visible()
+    expect(ticket.locator("[data-n=index]")).to_have_text("4")
+    # The three who take part in the draw.
+    expect(ticket.locator("[data-n=entered]")).to_have_text("3")
+    assert (person.overflow(), person.barriers()) == (0, [])
+    round_comes(sale)
+    person.looks_up()
+    expect(page.locator(".number")).to_have_text("4", timeout=SOON_MS)
+    expect(page.locator("[data-when=drawn] [data-n=ahead]")).to_have_text("3")
+    # The sale has not opened, and the page says when it does.
+    expect(page.locator("[data-step=line] [data-when=early]")).to_be_visible()
+    expect(behind).to_be_visible()
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.is_called()
+
+
 def test_a_partners_shopper_pastes_a_receipt_and_learns_what_is_wrong_with_it(shop: Site, page: Page) -> None:
     sale = lobby_sale(channels=("lazada", "akulaku"), opens_in_s=600, draw_version=2)
     ani, budi = (Shopper(sale, name) for name in ("ani", "budi"))

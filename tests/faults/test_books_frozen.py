@@ -1,4 +1,4 @@
-"""PostgreSQL is frozen (SIGSTOP): its kernel still answers keepalives. A click of the staff gets an answer all the same."""
+"""PostgreSQL is frozen (SIGSTOP), and its kernel answers keepalives. A click of the staff still gets an answer."""
 
 import os
 import signal
@@ -133,7 +133,7 @@ def test_only_where_a_person_waits_a_commit_has_a_limit(ice: Ice) -> None:
     link: Any = connection.connection
     asked: list[float | None] = []
 
-    def wait(_link: Any, gen: Any, *_args: Any, timeout: float | None = None, **_fields: Any) -> Any:
+    def wait(_link: Any, gen: Any, _interval: float, timeout: float | None = None) -> Any:
         asked.append(timeout)
         gen.close()
 

@@ -112,7 +112,7 @@ class TestDyingWhileACodeIsSent:
             wait_for_codes()
 
     def state(self) -> tuple[str, str]:
-        found = bridge.run(send_codes.progress(nonce=NONCE))
+        found = bridge.run(send_codes.standing(nonce=NONCE))
         assert found is not None
         return found.state, found.sender
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from flashsale.gate import bridge, load, scripts
+from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.messages import Crowd
-from flashsale.life import crowd_backup, draw, tick
+from flashsale.gate.sale_card import SaleCard
+from flashsale.life import crowd_backup, draw, places, rebuild, sale_control, tick
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.leave import leave
 from flashsale.life.status import status
@@ -41,6 +42,56 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
     assert states(people) == ["called", "called", "waiting", "waiting", "waiting"]
     card = card_of(sale)
     assert bridge.run(status(card=card, line=card.lines[0]))["entered"] == 5
+
+
+def found(code: str) -> SaleCard:
+    """What a process finds that asks Redis for a sale code now."""
+
+    async def act() -> SaleCard:
+        known = sale_cards.CARDS.entries().get(code)
+        if known and known.card:
+            sale_cards.drop_cached_card(known.card)
+        return await places.sale_card(code=code)
+
+    return bridge.run(act())
+
+
+def forget_cards() -> None:
+    """From now on this process has never read a sale card."""
+
+    async def act() -> None:
+        sale_cards.CARDS.entries().clear()
+
+    bridge.run(act())
+
+
+def test_a_sale_that_redis_has_lost_is_never_said_not_to_exist(gate):
+    sale = lobby_sale()
+    assert found(sale.code).sale == sale.pk
+    assert refusal(found, "no-such-sale") is Outcome.NOT_FOUND
+    gate.flushall()
+    assert found(sale.code).sale == sale.pk
+    forget_cards()
+    assert [refusal(found, code) for code in (sale.code, "no-such-sale")] == [Outcome.NOT_READY] * 2
+    for _rebuilds_then_finds_nothing_missing in range(2):
+        bridge.run(rebuild.rebuild_after_loss())
+    assert found(sale.code).epoch == 2
+    assert refusal(found, "no-such-sale") is Outcome.NOT_FOUND
+
+
+def test_a_process_knows_a_lost_sale_while_it_writes_its_card_again(gate, monkeypatch):
+    sale = lobby_sale()
+    assert found(sale.code).sale == sale.pk
+    gate.flushall()
+    really, seen = sale_cards.list_sale, []
+
+    async def list_sale(card: SaleCard) -> None:
+        seen.append(await sale_cards.card_of(sale.code))
+        await really(card)
+
+    monkeypatch.setattr(sale_cards, "list_sale", list_sale)
+    bridge.run(sale_control.restore_card(sale=sale.pk))
+    assert [card.sale for card in seen] == [sale.pk]
 
 
 def open_claims(sale: Sale) -> int:

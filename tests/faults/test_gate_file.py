@@ -72,7 +72,8 @@ def test_a_damaged_file_is_moved_aside_and_the_sale_comes_back_whole(
         assert card_of(sale).epoch == 2
         assert broken(sale) == []
     finally:
-        os.kill(int(fact(server.port, "process_id", section="server")), signal.SIGKILL)
+        if pid := fact(server.port, "process_id", section="server"):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_nothing_is_moved_while_postgresql_cannot_rebuild_a_sale(server: RedisServer, settings: Settings) -> None:

@@ -52,6 +52,6 @@ def test_hosts_that_drop_packets_are_left_in_bounded_time(record_property: Any) 
     # The control: without keepalives, a statement waits for ever.
     assert found.pop("statement, without them") is None
     # An address has three seconds, so a name with two answers by the second one.
-    assert 2 <= found["connect, first address drops"]
+    assert found["connect, first address drops"] >= 2
     late = {way: took for way, took in found.items() if took is None or took > (60 if soak.SEED else 45)}
     assert late == {}

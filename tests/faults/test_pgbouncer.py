@@ -39,6 +39,8 @@ pytestmark = [
     pytest.mark.skipif(find_program() is None, reason="no PgBouncer"),
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
+# The file with the password of the app, in the container of docker-compose.yml.
+USERS = "/tmp/users"  # noqa: S108 - in memory there
 RUN = "import django; django.setup(); from tests.faults import app_role; app_role.main()"
 APP = f"pooled_{os.getpid()}"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 77"
@@ -191,7 +193,7 @@ def test_doctor_accepts_the_pgbouncer_of_the_compose_file(
         "host=postgres port=5432 dbname=flashsale": f"host={there.hostname} port={there.port} dbname={there.path[1:]}",
         "listen_port = 6432": f"listen_port = {port}",
         "0.0.0.0": "127.0.0.1",
-        "/tmp/users": str(users),  # noqa: S104, S108
+        USERS: str(users),
     }.items():
         assert of_service in text
         text = text.replace(of_service, here)
@@ -199,8 +201,8 @@ def test_doctor_accepts_the_pgbouncer_of_the_compose_file(
     (command,) = filled(service["command"], {})
     for of_service, here in {
         "flashsale_app": app,
-        "/tmp/users": str(users),
-        "/etc/pgbouncer/pgbouncer.ini": str(ini),  # noqa: S108
+        USERS: str(users),
+        "/etc/pgbouncer/pgbouncer.ini": str(ini),
         "exec pgbouncer": f"exec {find_program()}",
     }.items():
         assert of_service in command

@@ -134,3 +134,11 @@ def test_what_make_quick_runs_exists() -> None:
     assert len(folders) >= 4
     assert len(files) >= 5
     assert [name for name in (*folders, *files) if not (ROOT / name).exists()] == []
+
+
+def test_rows_of_the_security_page_are_short_and_name_a_test() -> None:
+    rows = [line for line in _text(ROOT / "docs/SECURITY.md").splitlines() if line.startswith("| ")]
+    assert len(rows) > 300
+    assert [row[:60] for row in rows if len(row) > 450] == []
+    told = [row.split(" | ") for row in rows if not row.startswith("| threat |")]
+    assert [row[0] for row in told if len(row) != 4 or "`tests/" not in row[3]] == []

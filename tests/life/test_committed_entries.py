@@ -30,6 +30,7 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState, SaleState
 from tests.beacons import CHAIN, Relay, freeze_now, round_comes, sign
 from tests.factories import (
+    PHONE,
     Shopper,
     card_of,
     draft_sale,
@@ -316,6 +317,35 @@ def test_people_leave_while_the_line_waits_and_a_loss_changes_no_root(relay: Rel
     tend(sale)
     states = [person.look().state for person in people]
     assert (states[0], states[2], states[3]) == (PlaceState.CALLED, PlaceState.LEFT, PlaceState.CALLED)
+
+
+def test_people_who_come_between_the_freeze_and_the_opening_stand_behind_in_the_order_in_which_they_come(
+    relay: Relay, client: Client
+) -> None:
+    sale = committing_sale(beacon="drand", freeze_s=300, stock={PHONE: 2}, channels=("mi.com",))
+    early = [Shopper(sale, name, channel="mi.com") for name in ("ani", "budi", "cici")]
+    late = [Shopper(sale, name, channel="mi.com") for name in ("dodi", "edi", "fifi")]
+    for person in early:
+        person.enter()
+    freeze_now(sale)
+    client.cookies[f"fs_place_{sale.code}"] = late[0].enter().token
+    page = client.get(f"/s/{sale.code}/", headers={"Accept-Language": "en"}).content.decode()
+    # Without JavaScript, too.
+    assert page.count("You came after the tickets were fixed for the draw.") == 3
+    round_comes(sale)
+    assert (document(sale)["phase"], late[0].number()) == ("lobby", 4)
+    assert [late[1].enter().index, late[2].enter().index] == [5, 6]
+    assert sorted(person.number() for person in early) == [1, 2, 3]
+    assert [person.number() for person in late] == [4, 5, 6]
+    assert refusal(early[0].reserve) is Outcome.NOT_OPEN
+    move_opening(sale)
+    order = sorted(early, key=lambda person: person.number()) + late
+    for gone, person in enumerate(order[:-1]):
+        tend(sale)
+        tend(sale)
+        states = [one.look().state for one in order[gone:]]
+        assert states == [PlaceState.CALLED] * 2 + [PlaceState.WAITING] * (len(states) - 2), gone
+        goes(person)
 
 
 def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(

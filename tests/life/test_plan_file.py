@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.life import plan_values, schedule
+from flashsale.life.import_rows import apply_table
 from flashsale.models import Allocation, Campaign, Channel, ListEntry, Offer, Record, Sale, Stock, Unit
 from tests.factories import OFFERS, draft_sale, poco_campaign
 
@@ -267,6 +268,9 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
         "line 7, name: This field cannot be blank.",
         "1: Nothing was changed: 4 problem(s).",
     ]
+    assert _plan(_write(tmp_path, "wrong.csv", "code,opens\nfeb,2027-02-01 10:00\n"), **options) == [
+        "line 2, closes: This value is missing.", "1: Nothing was changed: 1 problem(s).",
+    ]  # fmt: skip
     mangled = (
         "sale,line,axis,value\n29-jan,lazada,phone,8.12111E+11\n29-jan,lazada,address,x\n29-jan,lazada,email,ani\n"
     )
@@ -276,6 +280,30 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
     assert _plan(_write(tmp_path, "wrong.csv", "colour,size\n1,2\n"), **options)[0].startswith(
         "line 1: The first row names no table that is known. The tables and their columns: slots: code, name, opens"
     )
+    assert _stored() == stored
+
+
+def test_a_table_of_wrong_rows_is_read_without_a_query_for_each_and_a_slow_one_ends(
+    django_assert_max_num_queries: Any,
+) -> None:
+    campaign = poco_campaign()
+    sale = draft_sale(campaign)
+    sku, stored = OFFERS[0]["sku"], _stored()
+
+    def applied(*rows: str, **options: Any) -> list[str]:
+        text = "\n".join(["line,channels,sku,units", *rows])
+        done = apply_table(text=text, campaign=campaign, sale=sale, dry_run=False, by=None, **options)
+        return [str(problem) for problem in done.problems]
+
+    with django_assert_max_num_queries(20), translation.override("en"):
+        problems = applied(*(f"line-{n},,U-{n},5\nline-{n},,{sku},5" for n in range(2000)))
+    assert len(problems) == 4000
+    assert problems[0].startswith("line 2, sku: U-0: no offer of the sale. Known: ")
+    assert problems[1] == "line 3, line: line-0: no line of the sale. Give its channels, and it is made."
+    with translation.override("en"):
+        assert applied(f"new,lazada,{sku},5", seconds_max=-1) == [
+            "line 2: The rows up to here took too long, so nothing was changed. Divide it, or use manage.py plan."
+        ]
     assert _stored() == stored
 
 

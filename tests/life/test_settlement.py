@@ -81,7 +81,7 @@ def contents() -> dict[tuple[str, str, str], str]:
     """All files in both forms, by channel and day."""
     return {
         (file.channel.code, str(file.date), form): "".join(settlement.content(file, form))
-        for file in settlement.files_of()
+        for file in settlement.own_files()
         for form in ("csv", "json")
     }
 
@@ -118,7 +118,7 @@ BOUGHT = [("payment.paid", 0, 0, PRICE, 0), ("reservation.confirmed", 1, PRICE, 
 def test_a_day_that_is_over_has_a_file_for_each_channel_with_what_was_sold_and_paid(sale: Sale) -> None:
     assert settlement.make_due(now=MIDNIGHT + settlement.MADE_AFTER - timedelta(seconds=1)) == 0
     assert settlement.make_due(now=MIDNIGHT + settlement.MADE_AFTER) == 1
-    files = {file.channel.code: file for file in settlement.files_of()}
+    files = {file.channel.code: file for file in settlement.own_files()}
     assert {code: (file.date, file.lines, file.totals) for code, file in files.items()} == {
         "lazada": (TODAY, 4, {"IDR": {"units": 2, "amount": 2 * PRICE, "paid": 2 * PRICE, "refunded": 0, "fee": 0}}),
         "akulaku": (TODAY, 2, {"IDR": {"units": 1, "amount": PRICE, "paid": PRICE, "refunded": 0, "fee": 0}}),
@@ -131,7 +131,7 @@ def test_a_day_that_is_over_has_a_file_for_each_channel_with_what_was_sold_and_p
 @pytest.mark.usefixtures("sale")
 def test_a_file_shows_its_lines_and_sums_as_csv_and_as_json() -> None:
     settlement.make_due(now=MIDNIGHT + timedelta(hours=1))
-    file = settlement.files_of().get(channel__code="akulaku")
+    file = settlement.own_files().get(channel__code="akulaku")
     order = Reservation.objects.get(channel__code="akulaku", state="confirmed")
     attempt = PaymentAttempt.objects.get(reservation=order)
     events = list(Event.objects.filter(reservation=order, type__in=["payment.paid", "reservation.confirmed"]))
@@ -202,7 +202,7 @@ def test_days_that_were_missed_are_made_one_after_the_other(sale: Sale) -> None:
     happened(MIDNIGHT + timedelta(minutes=1), reservation__channel__code="akulaku")
     # The order of ids is not that of the days.
     assert settlement.make_due(now=MIDNIGHT + timedelta(days=40)) == 2
-    found = {(file.channel.code, str(file.date)): file.lines for file in settlement.files_of()}
+    found = {(file.channel.code, str(file.date)): file.lines for file in settlement.own_files()}
     assert found == {("lazada", "2026-11-28"): 4, ("akulaku", "2026-11-29"): 2}
     assert settlement.make_due(now=MIDNIGHT + timedelta(days=40)) == 0
     agrees_with_status_and_books(sale)
@@ -226,7 +226,7 @@ def test_money_that_a_provider_takes_back_and_pays_again_is_noted_each_time(sale
 @pytest.mark.usefixtures("sale")
 def test_a_file_is_signed_with_the_key_that_signs_receipts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settlement.make_due(now=MIDNIGHT + timedelta(hours=1))
-    file = settlement.files_of().get(channel__code="lazada")
+    file = settlement.own_files().get(channel__code="lazada")
     signed = settlement.signature(file)
     assert signed == settlement.signature(file)
     keys, seal = tmp_path / "keys", tmp_path / "seal"
@@ -297,7 +297,7 @@ def test_the_erasure_of_a_campaign_empties_what_partners_typed_and_the_files_are
     after = contents()
     assert {key: text.replace("budi@example.com", "") for key, text in before.items()} == after
     assert list(Settlement.objects.order_by("pk").values("lines", "totals")) == told
-    for file in settlement.files_of():
+    for file in settlement.own_files():
         signed = settlement.signature(file)
         for form in ("csv", "json"):
             text = "".join(settlement.content(file, form)).encode()

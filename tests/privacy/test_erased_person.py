@@ -91,12 +91,7 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     values = {ani[Axis.PHONE].lstrip("0"), ani[Axis.EMAIL], "LZD-ANI-4711"}
     order = next(one.reservation for one in Contact.objects.all() if one.read()["email"] == ani[Axis.EMAIL])
     Reservation.objects.filter(pk=order.pk).update(partner_reference="LZD-ANI-4711", metadata={"who": ani[Axis.EMAIL]})
-    hook = webhooks.make(channel=order.channel_id, url="https://shop.example/", types=[], by="shell")
-    for subject in (str(order.pk), "sale:another"):
-        told = webhooks.send_test(webhook=hook)
-        Delivery.objects.filter(pk=told.pk).update(
-            subject=subject, answer="got LZD-ANI-4711" if subject == str(order.pk) else "OK"
-        )
+    _answer_webhooks(order, "got LZD-ANI-4711")
     for axis in (Axis.PHONE, Axis.EMAIL):
         digest = Trait.objects.get(reservation=order, axis=axis).digest
         ListEntry.objects.create(allocation=line, axis=axis, digest=digest)
@@ -143,6 +138,14 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     assert list(ListedValue.objects.all()) == [household], "the value of another person's order stays on its list"
     _only_others_have_notes_and_traces(order)
     assert broken(sale) == []
+
+
+def _answer_webhooks(order: Reservation, answer: str) -> None:
+    """A receiver has answered this about the order, and something else about a sale."""
+    hook = webhooks.make(channel=order.channel_id, url="https://shop.example/", types=[], by="shell")
+    for subject, text in ((str(order.pk), answer), ("sale:another", "OK")):
+        told = webhooks.send_test(webhook=hook)
+        Delivery.objects.filter(pk=told.pk).update(subject=subject, answer=text)
 
 
 def _only_others_have_notes_and_traces(order: Reservation) -> None:

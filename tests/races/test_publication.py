@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
+from flashsale.books import reservations
 from flashsale.life import schedule
 from flashsale.models import Campaign, Sale
 from tests.admin.forms import form_values
@@ -30,7 +31,7 @@ class Race:
         self.sale = sale
         self.sale_locked, self.campaign_locked = Event(), Event()
         self.ended: dict[str, Any] = {}
-        really = schedule.lock_sale
+        really = reservations.lock_sale
 
         def lock_sale(*args: Any, **fields: Any) -> Any:
             found = really(*args, **fields)
@@ -96,7 +97,7 @@ def client(sale: Sale) -> Client:
 def test_without_the_order_of_locks_one_of_them_ends_in_a_deadlock(
     sale: Sale, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, calls = schedule.lock_campaign, []
+    really, calls = reservations.lock_campaign, []
 
     def second_call_only(campaign: int) -> Any:
         calls.append(campaign)

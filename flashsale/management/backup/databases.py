@@ -4,6 +4,7 @@ The restored database is made whole beside the present one. So a restore that fa
 database stays as it was under another name.
 """
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 import psycopg
 from django.apps import apps
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -29,6 +31,7 @@ from flashsale.management.backup.files import BackupError
 # Sessions of staff: a restore does not need them.
 LEFT_OUT = "django_session"
 CHUNK = 1 << 20
+DEMO_LOCK = "run.lock"
 OWN_SESSIONS_END_S = 3.0
 
 
@@ -101,9 +104,12 @@ def is_used() -> bool:
 
 
 def other_sessions() -> list[str]:
-    """Who else is connected to the present database: addresses and names of programs."""
+    """Who else is connected to the present database: addresses and names of programs.
+
+    SQLite does not know that. There it is the demo that runs with this data folder.
+    """
     if connection.vendor != "postgresql":
-        return []
+        return _running_demo()
     connection.close()
     _pool_closed()
     # Our own sessions take a moment to end.
@@ -118,6 +124,19 @@ def other_sessions() -> list[str]:
             if not rows or time.monotonic() > end:
                 return [f"{address} {program}".strip() for address, program in rows]
             time.sleep(0.1)
+
+
+def _running_demo() -> list[str]:
+    """The demo that holds its lock (simulation/run_lock.py), with the command that stops it; empty without one."""
+    try:
+        with (Path(settings.VAR_DIR) / DEMO_LOCK).open(encoding="utf-8") as file:
+            process = file.read().strip()
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return []
+    except BlockingIOError:
+        return [f"the demo (stop it with: kill {process})"]
+    return []
 
 
 @contextmanager

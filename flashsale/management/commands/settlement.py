@@ -35,7 +35,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Made the files of {settlement.make_due()} days.")
 
     def _list(self, options: dict[str, Any]) -> None:
-        rows = settlement.files_of().order_by("-date", "-pk")
+        rows = settlement.own_files().order_by("-date", "-pk")
         for row in rows.filter(sale__code=options["sale"]) if options["sale"] else rows:
             sums = "; ".join(
                 f"{one['units']} units, paid {format_money(one['paid'], currency)}, "
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{row.date} {row.sale.code} {row.channel.code}: {row.lines} lines, {sums}")
 
     def _show(self, options: dict[str, Any]) -> None:
-        rows = settlement.files_of().filter(sale__code=options["sale"], date=options["date"])
+        rows = settlement.own_files().filter(sale__code=options["sale"], date=options["date"])
         row = rows.filter(channel__code=options["channel"]).first()
         if row is None:
             known = (
@@ -53,7 +53,7 @@ class Command(BaseCommand):
                     sorted(
                         {
                             f"{one.date} {one.channel.code}"
-                            for one in settlement.files_of().filter(sale__code=options["sale"])
+                            for one in settlement.own_files().filter(sale__code=options["sale"])
                         }
                     )
                 )

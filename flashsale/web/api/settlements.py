@@ -128,7 +128,7 @@ class SettlementList(PartnerView):
     )
     def get(self, request: Request) -> Response:
         """The files of days that are over and have lines, the newest day first."""
-        rows = settlement.files_of(self.partner.channel)
+        rows = settlement.own_files(self.partner.channel)
         if "sale" in self.parameters:
             rows = rows.filter(sale__code=self.parameters["sale"])
         pages = self.pagination_class()
@@ -171,7 +171,7 @@ def own_file(channel: int, sale: str, day: str) -> Settlement:
         found = None
     if found is None or found.isoformat() != day:
         raise Refused(Outcome.MALFORMED, "date: a day such as 2026-11-29.")
-    file = settlement.files_of(channel).filter(sale__code=sale, date=found).first()
+    file = settlement.own_files(channel).filter(sale__code=sale, date=found).first()
     if file is None:
         raise Refused(
             Outcome.NOT_FOUND,

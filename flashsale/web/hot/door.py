@@ -110,7 +110,7 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
     except ClientDisconnected:
         raise
     except Refused as refused:
-        if refused.outcome is Outcome.NOT_READY:
+        if refused.outcome is Outcome.NOT_READY and sale_cards.is_known(sale):
             await _ask_for_a_look(sale)
         # Not counted for an unknown sale, because a caller can invent any number of sale codes.
         if refused.outcome is not Outcome.NOT_FOUND and sale_cards.is_known(sale):

@@ -118,7 +118,7 @@ def sent(request: HttpRequest, code: str) -> HttpResponse:
     texts, moving = {}, False
     for axis, token in text_fields(request, *PROVABLE).items():
         if challenge := open_challenge(KIND, token):
-            progress = bridge.run(send_codes.progress(nonce=challenge.nonce))
+            progress = bridge.run(send_codes.standing(nonce=challenge.nonce))
             texts[axis] = code_texts.progress_text(progress, zone=card.time_zone)
             moving = moving or not (progress is None or progress.is_final)
     return JsonResponse({"sent": texts, "after": ASK_MS if moving else 0})

@@ -69,7 +69,7 @@ def waiting(challenge: Challenge, *, zone: str) -> dict[str, Any]:
 def _progress_text(nonce: bytes, zone: str) -> str:
     """Where the code stands; "" while Redis does not answer."""
     try:
-        return code_texts.progress_text(bridge.run(send_codes.progress(nonce=nonce)), zone=zone)
+        return code_texts.progress_text(bridge.run(send_codes.standing(nonce=nonce)), zone=zone)
     except GateDown:
         return ""
 

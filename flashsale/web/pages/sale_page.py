@@ -148,12 +148,17 @@ def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
         "demo": payments.DemoProvider.account in payments.configured,
         "paying": _url_to_pay(reservation, card.code),
         "carried": line.carries is not None,
-        "place": texts.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
+        "place": _place(view, document) if view else "",
         "script_data": _script_data(request, card, line, document, view)
         | _reservation_data(reservation, document["now"]),
         "order": reservation and _order_url(reservation, card.code),
     }
     return render(request, "flashsale/sale.html", context)
+
+
+def _place(view: look.PlaceView, document: dict[str, Any]) -> str:
+    is_late = bool(document.get("draw", {}).get("root")) and view.index > document["cohort"]
+    return texts.place(view.number, people_ahead(number=view.number or 0, called=view.called), is_late=is_late)
 
 
 def _partners_only(card: SaleCard) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from simulation.isolated_servers import DROPPED_SETTINGS
 from simulation.postgres_server import PostgresNotFound
 from simulation.processes import ServerNotReady
 from simulation.redis_server import RedisNotFound
-from simulation.scale import host_faults, redis_engines
+from simulation.scale import host_faults, redis_engines, redis_partition
 from simulation.scale.hosts import NotAllowed
 from simulation.scale.rounds import Round, of_document, table, to_document
 
@@ -42,6 +42,7 @@ ENGINES = {
     "hosts": Engine(host_faults.environment, host_faults.play_hosts),
     "sentinel": Engine(redis_engines.sentinel_environment, redis_engines.play_sentinel),
     "cluster": Engine(redis_engines.cluster_environment, redis_engines.play_cluster),
+    "partition": Engine(redis_partition.environment, redis_partition.play_partition),
 }
 
 
