@@ -2,7 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from flashsale.life import review, sealed_links
 from flashsale.models import Appeal, Case, Reservation, Sale
@@ -42,7 +42,7 @@ def test_an_appeal_is_readable_for_everybody_and_sent_without_a_script(
     plain.get_by_role("button", name="Open the letter").click()
     plain.fill("#words", "I ordered by hand.")
     plain.get_by_role("button", name="Appeal", exact=True).click()
-    assert plain.get_by_role("heading", name="Your appeal has arrived").is_visible()
+    expect(plain.get_by_role("heading", name="Your appeal has arrived")).to_be_visible()
     assert Appeal.objects.get().case == Case.objects.get()
     plain.context.close()
 
@@ -91,7 +91,7 @@ def test_a_refund_is_asked_for_with_a_code_and_without_a_script(site: Site, brow
     plain.get_by_label("Code sent to your e-mail").fill(site.code_for(ani.email))
     plain.get_by_label("Yes, I do not appeal. The decision is final then.").check()
     plain.get_by_role("button", name="Send my refund now").click()
-    assert plain.get_by_text("due now").is_visible()
+    expect(plain.get_by_text("due now")).to_be_visible()
     assert not Reservation.objects.get().limit_slots.exists()
     plain.context.close()
 

@@ -19,7 +19,12 @@ from django.core.cache import caches  # noqa: E402 - only after the set-up
 from django.db import connection  # noqa: E402
 
 from config.celery import app  # noqa: E402
+from flashsale.gate import client  # noqa: E402
 from flashsale.gate.client import gate  # noqa: E402
+
+# A busy machine may stop this process for longer than a request may wait for Redis. Doctor's modules read these once.
+client.CONNECT_TIMEOUT_S = client.SOCKET_TIMEOUT_S = 60.0
+
 from flashsale.management import doctor_checks  # noqa: E402
 
 LONG = "x" * 300_000  # many records of TLS

@@ -120,7 +120,10 @@ def test_four_reapers_at_once_end_each_hold_once(monkeypatch: pytest.MonkeyPatch
     come_due(sale)
     answers = at_once([lambda: [reap(sale) for _ in range(3)]] * 4)
     assert [answer for answer in answers if not isinstance(answer, list)] == []
-    reap(sale)
+    # A hold that two of them wanted at the same moment is due again a little later.
+    until = time.monotonic() + 120
+    while Reservation.objects.exclude(state="expired").exists() and time.monotonic() < until:
+        reap(sale)
     assert Reservation.objects.filter(state="expired").count() == 9
     assert set(Unit.objects.values_list("version", flat=True)) == {3}
     assert UnpaidHold.objects.count() == 18
