@@ -92,7 +92,7 @@ def _all(crowd: Crowd) -> Iterator[tuple[Sequence[int], frozenset[Anchor]]]:
     for tree in forest.trees():
         yield tree, frozenset({Anchor.PERSONAL})
     yield from _shared_places(crowd)
-    for doors in crowd.areas().values():
+    for doors in crowd.doors.quarters():
         if len(doors) > 1:
             near = [at for door in doors for at in crowd.having[Kind.ADDRESS, door] if not crowd.people[at].allowed]
             yield near, frozenset({Anchor.AREA})

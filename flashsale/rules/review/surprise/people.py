@@ -1,6 +1,5 @@
 """What is known about each buyer of a sale, and how often the sale has each value."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -11,23 +10,13 @@ from flashsale.rules.review.fact_rules import FactRuleSet
 from flashsale.rules.review.findings import Order, PersonKey, Value, person_key
 from flashsale.rules.review.rule_set import Kind
 from flashsale.rules.review.surprise import mailboxes
+from flashsale.rules.review.surprise.doors import Doors
 
 # Domains under these are given to schools, authorities and registered firms only. All others are sold to anybody.
 _REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
 
-# A door of more people is a desk where parcels are fetched.
-_PEOPLE_AT_A_DOOR = 30
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
-# Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
-_PLACES = (
-    "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung menara "
-    "tower graha plaza mall mal agen indomaret alfamart alfamidi jne jnt sicepat ninja "
-    "anteraja loker pickup hotel apartemen apartment apt rusun kondominium lt lantai kamar kmr unit"
-)
-_SHARED_PLACE = frozenset(_PLACES.split())
-_WORDS = re.compile(r"[^\W\d_]+")
-_POSTCODE = re.compile(r"\b\d{5}\b")
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +65,7 @@ class Crowd:
         self.sharing = Counter[Kind]()
         for (kind, _value), people in self.having.items():
             self.sharing[kind] += len(people) if len(people) > 1 else 0
-        self._read_doors()
+        self.doors = Doors(self.people, self.having, rules)
         self._read_traits()
         self._read_times()
 
@@ -144,29 +133,6 @@ class Crowd:
             "reserve": Paces([own.reserve for own in self.people if own.reserve is not None]),
             "pay": Paces([own.pay for own in self.people if own.pay is not None]),
         }
-
-    def _read_doors(self) -> None:
-        """Which doors say that people share them."""
-        self.named: set[Hashable] = set()
-        for (kind, door), members in self.having.items():
-            if kind is not Kind.ADDRESS:
-                continue
-            buyers = [buyer for at in members if (buyer := self.people[at].orders[0].buyer)]
-            names = sum(not _SHARED_PLACE.isdisjoint(_WORDS.findall(buyer.address.casefold())) for buyer in buyers)
-            if names * 4 >= len(members):
-                self.named.add(door)
-
-    def areas(self) -> dict[str, list[Hashable]]:
-        """The doors at which several people order, by postcode. A door has the postcode that most of them wrote."""
-        found: dict[str, list[Hashable]] = defaultdict(list)
-        for (kind, door), members in self.having.items():
-            if kind is Kind.ADDRESS and 1 < len(members) <= _PEOPLE_AT_A_DOOR:
-                buyers = (self.people[at].orders[0].buyer for at in members)
-                written = (_POSTCODE.search(buyer.address) for buyer in buyers if buyer)
-                codes = Counter(code[0] for code in written if code)
-                if codes:
-                    found[min(codes, key=lambda code: (-codes[code], code))].append(door)
-        return found
 
     def _is_of_a_house(self, domain: str) -> bool:
         """Whether a mail domain is that of a firm or a school: registered, or most of its people are at one door.
