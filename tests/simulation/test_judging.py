@@ -57,7 +57,7 @@ def test_the_command_prints_tables_markdown_or_json_and_exits_1_when_an_aim_is_m
 @pytest.mark.slow
 def test_rings_are_found_and_few_honest_people_are_flagged() -> None:
     """The lowest acceptable values on seeds that are neither for development nor for judging."""
-    judged = review_judging.judge(seeds=[2002], orders=3000, rules=DEFAULT_RULE_SET).judgement
+    judged = review_judging.judge(seeds=[3000], orders=3000, rules=DEFAULT_RULE_SET).judgement
     assert judged.precision >= 0.90
     assert judged.recall >= 0.35
     assert judged.all_honest.share <= 0.01

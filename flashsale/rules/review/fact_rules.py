@@ -107,6 +107,8 @@ class FactRuleSet:
     """As `relatives_most`, for people of one private address, because an agent orders for other homes."""
     house_share: int
     """Where at least this percentage of the orders of a house reach the threshold, the others do too. 0 is never."""
+    house_apart: int
+    """But not an order whose own facts disagree with those of the house by more points than this."""
     private_people: int
     """More people at one address than this are a shared place. There the address alone makes no group."""
     few_people: int
@@ -160,6 +162,7 @@ NEW_FIELDS = {
     "place_own_points": "own_points",
     "home_relatives_most": "relatives_most",
     "house_share": "",
+    "house_apart": "",
 }
 # The largest value of each field with one number; the smallest is 0, or 1 where 0 would divide or flag every order.
 BOUNDS = {
@@ -180,6 +183,7 @@ BOUNDS = {
     "place_own_points": SCORE_MAX,
     "home_relatives_most": SCORE_MAX,
     "house_share": SCORE_MAX,
+    "house_apart": SCORE_MAX,
     "private_people": COUNT_MAX,
     "few_people": COUNT_MAX,
     "own_points": SCORE_MAX,
@@ -265,7 +269,7 @@ DEFAULT_FACT_RULES = FactRuleSet(
     free_people=2, shared_points=8, free_size=6, size_points=5,
     # Sixteen people at a house that names no reason have the most points; an office may hide behind one network.
     place_most=40, place_points=4, known_place_most=20, place_friends_most=55, place_own_points=4,
-    home_relatives_most=55, house_share=75, private_people=8, few_people=10, own_points=5, own_share=35,
+    home_relatives_most=55, house_share=65, house_apart=3, private_people=8, few_people=10, own_points=5, own_share=35,
     household_share=30, run_share=30, association_points=15,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},
@@ -275,6 +279,6 @@ SECOND_FACT_RULES = replace(
     DEFAULT_FACT_RULES, generation=EARLIER, threshold=60,
     most={**DEFAULT_FACT_RULES.most, Fact.GROUP_SIZE: 30, Fact.BUSY_QUARTER: 0, Fact.REST_OF_HOUSE: 0},
     place_most=20, place_points=5, known_place_most=0, place_friends_most=30, place_own_points=5,
-    home_relatives_most=40, house_share=0,
+    home_relatives_most=40, house_share=0, house_apart=0,
 )  # fmt: skip
 """The set with which the second generation began, for comparison."""

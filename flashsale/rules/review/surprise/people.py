@@ -72,8 +72,9 @@ class Crowd:
     def _read_values(self) -> None:
         buyers = {own.orders[0].id: own.orders[0].buyer for own in self.people}
         known = {id_: buyer for id_, buyer in buyers.items() if buyer}
-        alike = clues.clusters(known, self.rules, joined=True)
-        self.odd = clues.odd_addresses(known)
+        texts = clues.canonical_addresses(known)
+        alike = clues.clusters(known, self.rules, joined=True, texts=texts)
+        self.odd = clues.odd_addresses(known, texts)
         for person in self.people:
             first = person.orders[0]
             person.values = {Kind(axis.value): digest for axis, digest in first.traits.items()}

@@ -23,7 +23,7 @@ from flashsale.rules.review.fact_rules import Fact, FactRuleSet
 from flashsale.rules.review.findings import FactPoints, Finding, Order, SharedValue, list_entries, trace
 from flashsale.rules.review.rule_set import SCORE_MAX, Kind, Mark
 from flashsale.rules.review.surprise.facts import Common, in_common
-from flashsale.rules.review.surprise.groups import MEMBERS_MIN, Forest, Group, candidates
+from flashsale.rules.review.surprise.groups import MEMBERS_MIN, Anchor, Forest, Group, candidates
 from flashsale.rules.review.surprise.people import Crowd, Person
 
 # People leave a group in so many steps at most.
@@ -104,17 +104,22 @@ def _belonging(members: Sequence[int], common: Common, share: int) -> tuple[int,
 
 
 def _rest_of_houses(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
-    """Who orders to a house of which nearly all others reach the threshold, with one of those others.
+    """Who orders to a house of which most others reach the threshold, with one of those others.
 
-    A house that says in its address that people share it is left out: there the others are strangers.
+    Left out are a house that says in its address that people share it, and people whose own facts disagree with those
+    of the house: there may be a boarding house behind the door.
     """
     rules, found = crowd.rules, dict[int, int]()
     for (kind, door), people in crowd.having.items():
         if kind is not Kind.ADDRESS or not rules.house_share or door in crowd.doors.named:
             continue
         reached = [at for at in people if at in best and _points(best[at]) >= rules.threshold]
-        if len(reached) >= MEMBERS_MIN and len(reached) * 100 >= rules.house_share * len(people):
-            found |= {at: reached[0] for at in people if at not in reached and not crowd.people[at].allowed}
+        if len(reached) < MEMBERS_MIN or len(reached) * 100 < rules.house_share * len(people):
+            continue
+        own = in_common(crowd, Group(tuple(people), frozenset({Anchor.DOOR}))).own
+        for at, agrees in zip(people, own, strict=True):
+            if at not in reached and not crowd.people[at].allowed and agrees >= -rules.house_apart / 10:
+                found[at] = reached[0]
     return found
 
 
