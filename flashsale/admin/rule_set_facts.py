@@ -69,7 +69,9 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
     ),
     "known_place_most": (
         gettext_lazy("colleagues at a place without a name"),
-        gettext_lazy("The most points for these people if half of them share a network, a device, a payment or a name."),
+        gettext_lazy(
+            "The most points for these people if half of them share a network, a device, a payment or a name."
+        ),
     ),
     "place_friends_most": (
         gettext_lazy("what so many people agree on"),

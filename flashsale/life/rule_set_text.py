@@ -81,7 +81,9 @@ def describe_rules(rules: AnyRuleSet) -> list[Part]:
 def _describe_facts(rules: FactRuleSet) -> list[Part]:
     known = ((fact, most) for fact, most in rules.most.items() if rules.looks_at_quarters or fact not in NEW_FACTS)
     facts = sorted(known, key=lambda item: (-item[1], item[0]))
-    houses = [_("People of one quarter, if several orders go to each of several houses without a reason that is named.")]
+    houses = [
+        _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
+    ]
     rest = _(
         "If %(share)d of 100 orders to a house reach the threshold, the others do too, unless their own facts disagree "
         "or the address names a boarding house, an office or a shop."

@@ -268,8 +268,9 @@ DEFAULT_FACT_RULES = FactRuleSet(
     home_most=20, friends_most=30, relatives_most=40, office_most=20, orders_worth=12,
     free_people=2, shared_points=8, free_size=6, size_points=5,
     # Sixteen people at a house that names no reason have the most points; an office may hide behind one network.
-    place_most=40, place_points=4, known_place_most=20, place_friends_most=55, place_own_points=4,
-    home_relatives_most=55, house_share=65, house_apart=3, private_people=8, few_people=10, own_points=5, own_share=35,
+    # Such a house needs other facts as well, and so does a family.
+    place_most=30, place_points=3, known_place_most=15, place_friends_most=45, place_own_points=4,
+    home_relatives_most=50, house_share=65, house_apart=3, private_people=8, few_people=10, own_points=5, own_share=35,
     household_share=30, run_share=30, association_points=15,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},

@@ -65,7 +65,12 @@ class Command(BaseCommand):
         rules = GENERATIONS[options["generation"]]
         result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=rules)
         if options["json"]:
-            print(json.dumps(result.judgement.as_document() | {"score_s": round(result.score_s, 2), "peak_mib": result.peak_mib}, indent=1))
+            print(
+                json.dumps(
+                    result.judgement.as_document() | {"score_s": round(result.score_s, 2), "peak_mib": result.peak_mib},
+                    indent=1,
+                )
+            )
         elif options["markdown"]:
             print("\n\n".join("\n".join(_markdown(*table)) for table in _tables(result.judgement)))
         else:

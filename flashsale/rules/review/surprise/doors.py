@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from flashsale.rules.review.surprise.people import Person
 
 # A door of more people is a desk where parcels are fetched.
-_PEOPLE_AT_A_DOOR = 30
+PEOPLE_AT_A_DOOR = 30
+# Domains under these are given to schools, authorities and registered firms only. All others are sold to anybody.
+_REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
 # Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
 _NAMES = (
     "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung "
@@ -46,7 +48,7 @@ class Doors:
         self._people, self._rules = people, rules
         self._words = _PLACES if rules.looks_at_quarters else _PLACES | _ROOMS
         self.named: set[Hashable] = set()
-        """Doors of which at least every fourth address says that people share them."""
+        """Doors of which at least every fourth address, or mail domain, says that people share them."""
         self._quarters: dict[str, list[Hashable]] = defaultdict(list)
         self._quarter_of: dict[Hashable, str] = {}
         self._orders: Counter[str] = Counter()
@@ -59,6 +61,9 @@ class Doors:
     def _read(self, door: Hashable, members: Sequence[int]) -> None:
         addresses = [buyer.address for at in members if (buyer := self._people[at].orders[0].buyer)]
         names = sum(not self._words.isdisjoint(_WORDS.findall(address.casefold())) for address in addresses)
+        if self._rules.looks_at_quarters:
+            domains = (str(self._people[at].values.get(Kind.MAIL_DOMAIN, "")) for at in members)
+            names = max(names, sum(is_registered(domain) for domain in domains))
         if names * 4 >= len(members):
             self.named.add(door)
         codes = Counter(code[0] for address in addresses if (code := _POSTCODE.search(address)))
@@ -66,7 +71,7 @@ class Doors:
             return
         quarter = min(codes, key=lambda code: (-codes[code], code))
         self._orders[quarter] += len(members)
-        if not 1 < len(members) <= _PEOPLE_AT_A_DOOR:
+        if not 1 < len(members) <= PEOPLE_AT_A_DOOR:
             return
         if not self._rules.looks_at_quarters:
             self._quarters[quarter].append(door)
@@ -105,6 +110,11 @@ class Doors:
                 expected = (counts.total() - counts[quarter] + 1) / max(1, elsewhere) * here
                 found = max(found, -log10(_at_least(counts[quarter], expected)) - log10(len(self._busy)))
         return found
+
+
+def is_registered(domain: str) -> bool:
+    """Whether a mail domain belongs to a school, an authority or a registered firm."""
+    return domain.endswith(_REGISTERED)
 
 
 def _at_least(count: int, expected: float) -> float:

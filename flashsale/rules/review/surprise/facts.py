@@ -14,6 +14,7 @@ from math import exp, log, log10
 from flashsale.rules.review.fact_rules import Fact
 from flashsale.rules.review.rule_set import Kind
 from flashsale.rules.review.surprise.bounds import Where, capped
+from flashsale.rules.review.surprise.doors import PEOPLE_AT_A_DOOR
 from flashsale.rules.review.surprise.groups import Anchor, Forest, Group
 from flashsale.rules.review.surprise.people import Crowd, Person
 
@@ -118,11 +119,16 @@ def _terms(crowd: Crowd, group: Group, people: Sequence[Person], where: Where) -
 def _unexplained_place(crowd: Crowd, people: Sequence[Person], where: Where) -> float:
     """Units for more people than a home has, at a place that names no boarding house, office, shop or flats."""
     named = sum(person.door in crowd.doors.named for person in people)
-    if named * 4 >= len(people):
+    if named * 4 >= len(people) or (crowd.rules.looks_at_quarters and _is_a_desk(crowd, people)):
         return 0.0
     rules, more = crowd.rules, max(0, len(people) - crowd.rules.free_size)
     most = rules.known_place_most if where.acquainted else rules.place_most
     return min(more * rules.place_points, most) / 10
+
+
+def _is_a_desk(crowd: Crowd, people: Sequence[Person]) -> bool:
+    """Whether so many people order to this door that it is a desk at which parcels are fetched, named or not."""
+    return len(crowd.having.get((Kind.ADDRESS, people[0].door), ())) > PEOPLE_AT_A_DOOR
 
 
 def _crowded_doors(crowd: Crowd, people: Sequence[Person]) -> float:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flashsale.rules.review.rule_set import STRONG, Kind
-from flashsale.rules.review.surprise.people import Crowd, Person, is_registered
+from flashsale.rules.review.surprise.doors import is_registered
+from flashsale.rules.review.surprise.people import Crowd, Person
 
 MEMBERS_MIN = 3
 # A mail domain of more people belongs to a provider that is not known here.

@@ -10,10 +10,7 @@ from flashsale.rules.review.fact_rules import FactRuleSet
 from flashsale.rules.review.findings import Order, PersonKey, Value, person_key
 from flashsale.rules.review.rule_set import Kind
 from flashsale.rules.review.surprise import mailboxes
-from flashsale.rules.review.surprise.doors import Doors
-
-# Domains under these are given to schools, authorities and registered firms only. All others are sold to anybody.
-_REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
+from flashsale.rules.review.surprise.doors import Doors, is_registered
 
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
@@ -147,11 +144,6 @@ class Crowd:
             known = is_registered(domain) or (door is not None and most > 1 and most * 2 > doors.total())
             self._of_a_house[domain] = known
         return known
-
-
-def is_registered(domain: str) -> bool:
-    """Whether a mail domain belongs to a school, an authority or a registered firm."""
-    return domain.endswith(_REGISTERED)
 
 
 class Paces:
