@@ -24,7 +24,7 @@ COPY manage.py requirements.txt ./
 COPY config config
 COPY flashsale flashsale
 # The manual is a page of the admin.
-COPY docs/admin.md docs/admin.md
+COPY docs/admin.md docs/operate.md docs/
 COPY docs/id docs/id
 # The build compiles the translations and collects the static files. Django needs secrets for this: a demo makes them in
 # /tmp/build, and they are deleted with it.

@@ -9,8 +9,8 @@ PYTHON ?= $(shell for p in $(NEWEST); do $$p -c 'import sys; sys.exit(sys.versio
 
 SEED ?= $(shell date +%s)
 CORES := $(shell getconf _NPROCESSORS_ONLN)
-# Many tests wait for a clock or a browser: one worker more than there are cores.
-WORKERS ?= $(shell expr $(CORES) + 1)
+# Many tests wait for a clock or a browser: two workers more than there are cores.
+WORKERS ?= $(shell expr $(CORES) + 2)
 # A worker that has no test left takes half of those of the busiest. Otherwise one goes on alone for minutes.
 SHARED := --dist worksteal -n
 # What `make quick` runs, without the tests that are marked slow. The rest is for `make test`.
@@ -21,6 +21,9 @@ QUICK := tests/rules tests/house tests/gate tests/simulation \
 # What `make test` does for a sample of pages, fields and requests, and `make soak` for all of them.
 WHOLE := tests/story tests/browser/test_admin.py tests/simulation/test_judging.py \
 	$(addprefix tests/admin/test_,bad_values.py lookups.py) $(addprefix tests/web/test_,arbitrary_requests.py odd_requests.py)
+
+# All tests of the books are in files that name this marker.
+BOOKS = $(shell grep -rlw books tests --include='test_*.py')
 
 # Each run of the tests adds here what it skipped; `make test` prints it once, at its end.
 SKIPS := var/check/skips
@@ -34,7 +37,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run quick test check story soak scale lock messages reference clean
+.PHONY: help run quick test check lint story soak scale lock messages reference clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,11 +55,11 @@ quick: $(VENV)/.tests $(MO)  ## after each edit, in a minute: format, lint, type
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) -m pytest -q $(SHARED) $(CORES) -m "not slow and not browser" $(QUICK) $(ARGS)
 
-test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
+test: lint  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
 	@mkdir -p var/check && rm -f $(SKIPS)
 	@result=0; export FLASHSALE_TEST_SKIPS=$(SKIPS); \
 	$(PY) -m pytest $(SHARED) $(WORKERS) $(ARGS) && \
-	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest $(SHARED) $(WORKERS) -m books $(ARGS) || result=$$?; \
+	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest $(SHARED) $(WORKERS) -m books $(BOOKS) $(ARGS) || result=$$?; \
 	test ! -e $(SKIPS) || $(PY) -m tests.skips $(SKIPS); \
 	exit $$result
 
@@ -66,13 +69,16 @@ soak: $(VENV)/.tests $(MO)  ## random steps, races, faults, pages and stories in
 scale: $(VENV)/.tests $(MO)  ## break engines and hosts in the middle of sales, seeded; ARGS="--only hosts --rounds 10 --seed 1"
 	@FLASHSALE_DEMO=1 $(PY) manage.py scale $(ARGS)
 
-check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migrations, rules of the house
+check: lint  ## format, lint, types, direction of imports, migrations, rules of the house
+	$(PY) -m pytest -q -m "not slow" tests/house
+
+# The whole suite has the rules of the house, too.
+lint: $(VENV)/.tests $(MO)
 	$(VENV)/bin/ruff format --check --quiet
 	$(VENV)/bin/ruff check --quiet
 	$(CHECKING) $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(CHECKING) $(PY) manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -q -m "not slow" tests/house
 
 lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requirements*.txt
 	$(LOCK) requirements.in -o requirements.txt

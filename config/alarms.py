@@ -12,7 +12,7 @@ PREFIX, SECRET_BYTES_MIN = "whsec_", 24
 
 
 def addresses(texts: Sequence[str]) -> list[str]:
-    """The mailboxes of FLASHSALE_ALARM_MAILS. Raises ImproperlyConfigured for a text that is none."""
+    """The mailboxes of FLASHSALE_ALARM_MAILS. Raises ImproperlyConfigured for a text that is no mailbox."""
     for text in texts:
         try:
             validate_email(text)

@@ -18,7 +18,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def relays(addresses: Sequence[str]) -> tuple[str, ...]:
-    """The addresses of relays, without a slash at the end. Raises ImproperlyConfigured for an address that is none.
+    """The addresses of relays, without a slash at the end. Raises ImproperlyConfigured for a text that is no address.
 
     The signature protects the answer. HTTPS is demanded all the same, because a man in the middle could delay it.
     """
@@ -32,7 +32,7 @@ def relays(addresses: Sequence[str]) -> tuple[str, ...]:
 
 
 def chain(text: str) -> Chain:
-    """The chain of drand: quicknet if the text is empty. Raises ImproperlyConfigured for a text that is none."""
+    """The chain of drand: quicknet if the text is empty. Raises ImproperlyConfigured for a text that is no chain."""
     if not text.strip():
         return QUICKNET_CHAIN
     try:

@@ -17,6 +17,10 @@ SERVER_KEEPALIVE = {
 }
 
 
+# How many seconds after the limit of a statement the server is taken for frozen. It would have ended the statement.
+SILENT_AFTER_S = 5
+
+
 def session_limits(*, statement_s: int, idle_s: int) -> dict[str, int]:
     """The limits of a session of doors, web and workers, as PostgreSQL names them; milliseconds or seconds as there."""
     # Also a limit of 0 is said, because the role may have another one (`manage.py grants`).
@@ -42,8 +46,9 @@ def database_settings(
     PostgreSQL ends a statement after `statement_s` seconds, and a session that is idle in a transaction after `idle_s`
     seconds; 0 means never. Without the second limit a process that is cut off in the middle of a transaction keeps a
     sale's row locked, and no other process can reserve, pause or resume. Transactions that wait for another server
-    allow themselves more time (flashsale/books/idle_limit.py). SQLite is set so that a commit survives a power cut,
-    and writers wait for one another instead of failing.
+    allow themselves more time (flashsale/books/idle_limit.py). A server that says nothing for SILENT_AFTER_S seconds
+    longer than a statement may take is taken for frozen (config/postgresql/connection.py). SQLite is set so that a
+    commit survives a power cut, and writers wait for one another instead of failing.
 
     The address may name several hosts, or a name with several addresses: connections go to the one that takes writes.
     With `pooled`, a pooler gives each transaction another session. It refuses start-up options and loses what a session
@@ -68,6 +73,7 @@ def database_settings(
         limits = session_limits(statement_s=statement_s, idle_s=idle_s)
         settings = " ".join(f"-c {name}={value}" for name, value in limits.items())
         options["options"] = f"{options.get('options', '')} {settings}".strip()
+    config["SILENCE_S"] = statement_s + SILENT_AFTER_S if statement_s else None
     options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 5}
     return config
 

@@ -464,9 +464,16 @@ LOGGING = {
             "foreign_pre_chain": _BEFORE_RENDERING,
         },
     },
-    "filters": {"no_traceback_of_callers": {"()": "config.logs.NoTracebackOfCallers"}},
+    "filters": {
+        "no_traceback_of_callers": {"()": "config.logs.NoTracebackOfCallers"},
+        "no_secrets_of_callers": {"()": "config.logs.NoSecretsOfCallers"},
+    },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["no_traceback_of_callers"]}
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "filters": ["no_traceback_of_callers", "no_secrets_of_callers"],
+        }
     },
     "root": {"handlers": ["stderr"], "level": env.str("FLASHSALE_LOG_LEVEL", default="INFO")},
     "loggers": {

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from flashsale.admin.manual import manual_page
+from flashsale.admin.manual import alarms_page, manual_page
 from flashsale.web import errors
 from flashsale.web.login import login
 
@@ -11,6 +11,7 @@ urlpatterns = [
     path("admin/login/", login, name="account_login"),
     path("admin/account/", include("flashsale.web.staff_urls")),
     path("admin/manual/", admin.site.admin_view(manual_page), name="admin_manual"),
+    path("admin/manual/alarms/", admin.site.admin_view(alarms_page), name="admin_alarms"),
     path("admin/", admin.site.urls),
     path("", include("flashsale.web.urls")),
 ]

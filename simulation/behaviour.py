@@ -168,8 +168,9 @@ async def _stay_away(participant: Participant) -> None:
 
 
 async def _reserve_too_early(participant: Participant) -> None:
-    """Tries to reserve as soon as the line is drawn, before the call; then buys in turn."""
+    """Tries to reserve as soon as the line is drawn and open, before the call; then buys in turn."""
     await participant.watcher.drawn.wait()
+    await participant.watcher.opened.wait()
     early = await participant.shopper.reserve(items=[{"sku": next(iter(PRICES)), "quantity": 1}], key=_key(participant))
     if early.ok:
         participant.reservation = str(early.body["reservation"])

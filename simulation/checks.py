@@ -20,7 +20,7 @@ from simulation.observations import (
     observed_reservations,
     reservation_of,
 )
-from simulation.order_checks import called_first, drawn, none_passed_over, one_place
+from simulation.order_checks import called_first, committed_first, drawn, none_passed_over, one_place
 
 # Allowed difference between the server's clock and the client's clock.
 CLOCK_SLACK_MS = 250
@@ -40,6 +40,7 @@ def check_all(observed: Observations) -> list[Check]:
     ]
     checks += [
         drawn(observed),
+        committed_first(observed),
         called_first(observed),
         none_passed_over(observed),
         one_place(observed),

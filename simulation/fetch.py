@@ -1,4 +1,4 @@
-"""Gets one public URL over HTTP, for callers without an event loop."""
+"""One request over HTTP, for callers without an event loop."""
 
 import json
 from collections.abc import Mapping
@@ -14,30 +14,41 @@ class FetchFailed(RuntimeError):
     """The server did not answer, or did not answer with status 200."""
 
 
-def document(url: str, **headers: str) -> dict[str, Any]:
-    """The JSON object at a URL. Raises FetchFailed if the status is not 200."""
-    code, body = _get(url, headers)
+def document(url: str, *, sent: Mapping[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+    """The JSON object at a URL; with `sent`, the answer to this JSON. Raises FetchFailed if the status is not 200."""
+    found: dict[str, Any] = json.loads(content(url, sent=sent, **headers))
+    return found
+
+
+def content(url: str, *, sent: Mapping[str, Any] | None = None, **headers: str) -> bytes:
+    """As :func:`document`, the bytes of any answer."""
+    code, body = _request(url, headers, sent)
     if code != 200:
         raise FetchFailed(f"{url}: {code} {body[:200]!r}")
-    found: dict[str, Any] = json.loads(body)
-    return found
+    return body
 
 
 def page(url: str) -> str:
     """The text at a URL, for any status. Raises FetchFailed if no answer comes."""
-    return _get(url)[1].decode()
+    return _request(url)[1].decode()
 
 
 def status(url: str) -> int:
     """The HTTP status of a URL. Raises FetchFailed if no answer comes."""
-    return _get(url)[0]
+    return _request(url)[0]
 
 
-def _get(url: str, headers: Mapping[str, str] = NO_HEADERS) -> tuple[int, bytes]:
+def _request(
+    url: str, headers: Mapping[str, str] = NO_HEADERS, sent: Mapping[str, Any] | None = None
+) -> tuple[int, bytes]:
     parts = urlsplit(url)
     link = HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=10)
     try:
-        link.request("GET", f"{parts.path}?{parts.query}", headers={"Accept": "*/*", **headers})
+        address, known = f"{parts.path}?{parts.query}", {"Accept": "*/*", **headers}
+        if sent is None:
+            link.request("GET", address, headers=known)
+        else:
+            link.request("POST", address, json.dumps(sent), headers={"Content-Type": "application/json", **known})
         answer = link.getresponse()
         return answer.status, answer.read()
     except (OSError, HTTPException) as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flashsale.rules.identity import Axis, canonical_value
+from flashsale.rules.lottery import QUICKNET_CHAIN, Chain
 from simulation.journal import CONFIRM, PAYMENT, Answer, Journal
 
 FOREVER = 1 << 62
@@ -36,6 +37,8 @@ class Observations:
     windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Opening, closing and length of a hold by sale, all in ms."""
     transcripts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    chain: Chain = QUICKNET_CHAIN
+    """The chain of drand that the site has declared."""
     unit_history: list[dict[str, Any]] = field(default_factory=list)
     """Rows as `simulation.lineage` makes them."""
 

@@ -1,5 +1,6 @@
 """Checks of order and places, as an outsider makes them: the draw, the order of calls, one place a person."""
 
+import json
 from collections import defaultdict
 
 from flashsale.rules import lottery
@@ -8,25 +9,13 @@ from simulation.observations import Check, Observations, identities, make_check
 
 
 def drawn(observed: Observations) -> Check:
-    """The transcripts are valid, match the commitments shown before, and give the numbers that people saw."""
+    """The transcripts are valid, match what was shown before, and give the numbers that people saw."""
     broken, verified = [], 0
     for sale, transcript in observed.transcripts.items():
-        draw = lottery.Transcript(
-            sale=transcript["sale"],
-            commitment=bytes.fromhex(transcript["commitment"]),
-            secret=bytes.fromhex(transcript["secret"]),
-            beacon=bytes.fromhex(transcript["beacon"]),
-            lines={
-                code: lottery.Line(int(line["cohort"]), bytes.fromhex(line["seed"]))
-                for code, line in transcript["lines"].items()
-            },
-        )
-        broken += [f"{sale}: not true that {check.statement}" for check in lottery.checks(draw) if not check.holds]
-        shown = {
-            str(answer.body["commitment"])
-            for answer in observed.journal.answers_to("status", sale=sale)
-            if answer.status == 200
-        }
+        draw = lottery.read(json.dumps(transcript))
+        checks = lottery.checks(draw, observed.chain)
+        broken += [f"{sale}: not true that {check.statement}" for check in checks if not check.holds]
+        shown = {str(document.body["commitment"]) for document in _documents(observed, sale)}
         if shown != {transcript["commitment"]}:
             broken.append(f"{sale}: {len(shown)} commitments shown")
         for answer in observed.journal.answers_to("look", sale=sale):
@@ -44,6 +33,42 @@ def drawn(observed: Observations) -> Check:
         f"{verified} numbers verified",
         "number(index) of the transcript",
     )
+
+
+def committed_first(observed: Observations) -> Check:
+    """Where a sale commits to its entries, each line shows one root, and shows it before the numbers and the round.
+
+    A line may draw at once if the sale waits for no round. Then the first document with a root has the seed, too.
+    """
+    broken, roots = [], 0
+    for sale, transcript in observed.transcripts.items():
+        if transcript["version"] != lottery.VERSION_2:
+            continue
+        round_ = (transcript["beacon"] or {}).get("round")
+        for line, drawn_line in transcript["lines"].items():
+            roots += 1
+            documents = [one for one in _documents(observed, sale) if one.line == line and one.body["draw"]["root"]]
+            shown = {(one.body["draw"]["root"], one.body["draw"]["round"]) for one in documents}
+            if shown != {(drawn_line["root"], round_)}:
+                broken.append(f"{sale}/{line}: {len(shown)} roots or rounds shown, and the transcript has another one")
+            elif round_ is not None:
+                broken += _root_came_late(f"{sale}/{line}", documents[0])
+    return make_check(
+        6, "the entries are fixed before the numbers (order)", broken, f"{roots} roots shown", "the transcript's"
+    )
+
+
+def _root_came_late(line: str, first: Answer) -> list[str]:
+    """What is wrong with the first document that shows a root, in a sale that waits for a round."""
+    broken = [f"{line}: the numbers came together with the root"] if first.body["seed"] else []
+    if first.at_ms >= int(first.body["draw"]["round_at"]):
+        broken.append(f"{line}: the root came after the round")
+    return broken
+
+
+def _documents(observed: Observations, sale: str) -> list[Answer]:
+    """The status documents of a sale, in the order of their arrival."""
+    return [answer for answer in observed.journal.answers_to("status", sale=sale) if answer.status == 200]
 
 
 def numbers(observed: Observations) -> dict[tuple[str, str, str], int]:

@@ -99,7 +99,7 @@ class PostgresServer:
             raise RuntimeError("the server is not running")
         return self._process.pid
 
-    def start(self, *, seconds: float = 30.0) -> Self:
+    def start(self, *, seconds: float = 120.0) -> Self:
         """Starts the server and waits until it answers; the first start makes the database files.
 
         Raises ServerNotReady, PostgresNotFound.
@@ -135,7 +135,7 @@ class PostgresServer:
         self.kill()
         raise ServerNotReady(f"PostgreSQL does not answer. The end of its log:\n{process.last_log_lines()}")
 
-    def stop(self, *, seconds: float = 15.0) -> None:
+    def stop(self, *, seconds: float = 60.0) -> None:
         """Stops the server in order. Clients that are connected lose their connection."""
         if self._process is not None:
             self._process.stop(seconds=seconds)
@@ -197,7 +197,7 @@ class PostgresServer:
             self.folder.chmod(0o755)
             os.chown(self.folder, self._user, -1)
         program = Process(name=name, command=command, log=self.folder / f"{name}.log", cwd=self.folder, user=self._user)
-        if program.start().wait(seconds=60) != 0:
+        if program.start().wait(seconds=300) != 0:
             raise ServerNotReady(f"{name} failed. The end of its log:\n{program.last_log_lines()}")
 
 

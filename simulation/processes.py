@@ -133,7 +133,7 @@ class Process:
             self.kill()
             raise ServerNotReady(f"{self.name} did not end within {seconds:g} s.\n{self.last_log_lines()}") from error
 
-    def stop(self, *, seconds: float = 10.0) -> int | None:
+    def stop(self, *, seconds: float = 30.0) -> int | None:
         """Asks the child to end; after `seconds`, kills it and all its workers. Returns its exit code."""
         if self._child is None:
             return None
@@ -165,7 +165,7 @@ class Process:
         self.stop()
 
 
-def wait_http(url: str, *, process: Process | None = None, seconds: float = 20.0, below: int = 500) -> int:
+def wait_http(url: str, *, process: Process | None = None, seconds: float = 120.0, below: int = 500) -> int:
     """Waits until `url` answers with a status below `below`, and returns that status.
 
     Raises ServerNotReady when the time is over, or as soon as `process`, the server of this URL, has ended.
@@ -185,7 +185,7 @@ def wait_http(url: str, *, process: Process | None = None, seconds: float = 20.0
 def _status(url: str) -> int:
     """The HTTP status of one GET; 0 when no answer comes. Does not follow redirects: a redirect counts as an answer."""
     parts = urlsplit(url)
-    link = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=2.0)
+    link = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=10.0)
     try:
         link.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         return link.getresponse().status

@@ -10,7 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hiredis import ReplyError
+
 from simulation.processes import Process, ServerNotReady
+from simulation.redis_access import RedisAccess, ask
 
 INSTALL_HINTS = """\
 No Redis server was found. Do one of these:
@@ -51,9 +54,9 @@ def bundled() -> Path:
 class RedisServer:
     """A Redis server on a Unix socket or a loopback port. Its files are in `folder`.
 
-    With `aof`, Redis writes its log to disk once a second, as in production; with `always`, after every write. `extra`
-    are more arguments for the program. Usable as a context manager. `start` after `stop` or `kill` continues with the
-    same data.
+    With `aof`, Redis writes its log to disk once a second, as in production; with `always`, after every write. With
+    `access`, it takes only connections with TLS, and users that sign in. `extra` are more arguments for the program.
+    Usable as a context manager. `start` after `stop` or `kill` continues with the same data.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class RedisServer:
         unix_socket: Path | None = None,
         aof: bool = True,
         always: bool = False,
+        access: RedisAccess | None = None,
         extra: Sequence[str] = (),
     ) -> None:
         if not port and unix_socket is None:
@@ -84,6 +88,9 @@ class RedisServer:
         }
         if unix_socket is not None:
             self._options |= {"unixsocket": str(unix_socket), "unixsocketperm": "700"}
+        self._access = access
+        if access is not None:
+            self._options |= access.server(port, folder)
         self._extra = list(extra)
 
     @property
@@ -103,7 +110,7 @@ class RedisServer:
         """Whether the server was started and has not ended."""
         return self._process is not None and self._process.running
 
-    def start(self, *, seconds: float = 15.0) -> Self:
+    def start(self, *, seconds: float = 120.0) -> Self:
         """Starts the server and waits until its data is loaded and it answers. Raises ServerNotReady, RedisNotFound."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
@@ -116,7 +123,7 @@ class RedisServer:
             raise
         return self
 
-    def stop(self, *, seconds: float = 10.0) -> None:
+    def stop(self, *, seconds: float = 60.0) -> None:
         """Stops the server in order, so that all data in memory reaches the files."""
         if self._process is not None:
             self._process.stop(seconds=seconds)
@@ -147,10 +154,15 @@ class RedisServer:
         )
 
     def _answers(self) -> bool:
-        """Sends PING over a plain socket, so that this module does not need the Redis client."""
+        """Sends PING, over a plain socket where no user has to sign in."""
+        if self._access is not None:
+            try:
+                return bool(ask(self.port, "PING", seconds=1.0, access=self._access) == b"PONG")
+            except (OSError, ReplyError):
+                return False
         unix = self.unix_socket is not None
         with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as link:
-            link.settimeout(1.0)
+            link.settimeout(5.0)
             try:
                 link.connect(str(self.unix_socket) if unix else ("127.0.0.1", self.port))
                 link.sendall(b"PING\r\n")

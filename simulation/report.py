@@ -14,7 +14,10 @@ from flashsale.life.appeal import ledger
 from simulation import lineage
 from simulation.story import Story
 
-FILES = "report.json, answers.ndjson, units.csv, transcript-*.json, fairness-*.json"
+FILES = (
+    "report.json, answers.ndjson, units.csv, transcript-*.json, draw-*.json, keys-*.json, receipts-*.json, "
+    "drand-chain.json, fairness-*.json"
+)
 
 
 def as_document(story: Story, *, seconds: float) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from flashsale.gate.client import GateDown
 from flashsale.life import audit, schedule
 from flashsale.models import Campaign, PartnerKey, Sale
 from flashsale.models.sale import ms
-from simulation import crowd, fetch, lineage
+from simulation import crowd, drand, fetch, lineage
 from simulation import poco_campaign as poco
 from simulation.behaviour import Delays
 from simulation.journal import Journal
@@ -39,6 +39,8 @@ CHANNEL_SHARES = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.2
 
 
 PUBLISH_ATTEMPTS = 5
+# The clock of a sale stops while its numbers or its servers are late. People stay until the line is over.
+CLOCK_BEHIND_S = 90
 
 
 def publish(sale: Sale) -> None:
@@ -98,6 +100,8 @@ class Story:
     keys: dict[str, str]
     staff: list[User]
     show_progress: Callable[[str], None]
+    waits_for_round: bool = True
+    """Whether the first sale takes public randomness. Then its numbers come half a minute after its freeze."""
     outbox: Outbox = field(default_factory=lambda: Outbox(Path(settings.EMAIL_FILE_PATH)))
     checks: list[Check] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
@@ -107,14 +111,19 @@ class Story:
     observed: Observations = field(init=False)
 
     def __post_init__(self) -> None:
-        self.observed = Observations(journal=self.journal, limit=self.campaign.limit)
+        self.observed = Observations(journal=self.journal, limit=self.campaign.limit, chain=drand.CHAIN)
 
     def units(self, share: float = 1.0) -> int:
         """The number of units for this share of the story; at least 4."""
         return max(4, round(UNITS * self.scale * share))
 
-    def schedule(self, *, code: str, name: str, units: Mapping[str, int], opens_in_s: float, open_s: float) -> Sale:
-        """Publishes a sale. Its lobby is open at once, and the sale opens in `opens_in_s` seconds."""
+    def schedule(
+        self, *, code: str, name: str, units: Mapping[str, int], opens_in_s: float, open_s: float, **more: Any
+    ) -> Sale:
+        """Publishes a sale. Its lobby is open at once, and the sale opens in `opens_in_s` seconds.
+
+        `more` are further fields of the sale.
+        """
         now = datetime.now(UTC)
         opens = now + timedelta(seconds=opens_in_s)
         sale = poco.sale(
@@ -126,6 +135,7 @@ class Story:
             claim_s=self.timing.claim_s,
             hold_s=self.timing.hold_s,
             rate_per_s=self.timing.rate_per_s,
+            **more,
         )
         publish(sale)
         self.announce(sale, units)
@@ -154,7 +164,8 @@ class Story:
             wallets=self.wallets,
             **more,
         )
-        seconds = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.timing.hold_s + 5
+        open_s = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds())
+        seconds = open_s + self.timing.hold_s + CLOCK_BEHIND_S
         attendance = crowd.run(config=config, people=people, journal=self.journal, seconds=seconds)
         transcript = fetch.document(f"{self.servers.url}/v1/sales/{sale.code}/transcript")
         self.observed.transcripts[sale.code] = transcript
@@ -190,6 +201,7 @@ def prepare(
     out: Path,
     servers: Servers,
     gateways: StoryGateways,
+    waits_for_round: bool,
     show_progress: Callable[[str], None],
 ) -> Story:
     """Makes the campaign, the partners' keys, the staff and the people. Publishes no sale yet."""
@@ -211,6 +223,7 @@ def prepare(
         keys={channel.code: PartnerKey.make(channel)[1] for channel in partners},
         staff=[User.objects.create_user(name) for name in ("dewi", "agus", "rina")],
         show_progress=show_progress,
+        waits_for_round=waits_for_round,
     )
     size = max(40, round(SHOPPERS * scale))
     story.people = PeopleFactory(seed=seed, mark=1).crowd(size=size, channels=CHANNEL_SHARES)

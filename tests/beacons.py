@@ -1,84 +1,82 @@
-"""A chain of drand of the tests' own, and a relay of it: a real HTTP server that signs rounds when their time comes."""
+"""The simulation's chain of drand (simulation/drand.py) with a relay that can be late, or lie, and the steps of a draw.
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+Tests do not wait for a round: they move the freeze into the past.
+"""
+
+from datetime import timedelta
 from typing import Any
 
-import pyblst  # type: ignore[import-untyped]
+from django.utils import timezone
 
-from flashsale.rules.lottery import QUICKNET_DST, Chain
+from flashsale.gate import bridge
+from flashsale.life import draw
+from flashsale.models import Sale
+from flashsale.rules import lottery
+from simulation import drand
+from simulation.drand import CHAIN, INFO, sign
+from tests.factories import move_opening, tend
 
-KEY = int.from_bytes(sha256(b"the key of the tests' own chain").digest()[:31], "big")
-_G2 = bytes.fromhex(
-    "93e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
-    "024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
-)
-CHAIN = Chain(
-    hash=sha256(b"the tests' own chain").hexdigest(),
-    key=pyblst.BlstP2Element().uncompress(_G2).scalar_mul(KEY).compress(),
-    genesis_s=1_700_000_000,
-    period_s=3,
-)
-# What a relay answers at /info, and what the verifier takes with --chain.
-INFO = {"hash": CHAIN.hash, "public_key": CHAIN.key.hex(), "genesis_time": CHAIN.genesis_s, "period": CHAIN.period_s}
-
-
-def sign(round_: int) -> bytes:
-    """The signature of a round of the tests' chain."""
-    message = sha256(round_.to_bytes(8, "big")).digest()
-    signature: bytes = pyblst.BlstP1Element().hash_to_group(message, QUICKNET_DST).scalar_mul(KEY).compress()
-    return signature
+__all__ = [
+    "CHAIN",
+    "INFO",
+    "Relay",
+    "forget_tries",
+    "freeze_is_now",
+    "freeze_now",
+    "round_comes",
+    "round_is_there",
+    "sign",
+]
 
 
-class Relay:
+class Relay(drand.Relay):
     """A relay. `mode`: "late" answers 404, "wrong" gives the signature of another round, "true" the right one."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.mode = "true"
-        self.asked: list[str] = []
-        relay = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                relay.asked.append(self.path)
-                status, fields = relay.answer(self.path)
-                body = json.dumps(fields).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON for a path as drand's relays have it: /{hash of the chain}/public/{round}."""
-        _, chain, _, round_ = path.split("/")
-        if self.mode == "late" or chain != CHAIN.hash:
+        """As the mode says."""
+        if self.mode == "late":
             return 404, {"error": "EOF"}
-        signature = sign(int(round_) + (self.mode == "wrong"))
-        return 200, {
-            "round": int(round_), "signature": signature.hex(), "randomness": sha256(signature).hexdigest(),
-        }  # fmt: skip
+        status, fields = super().answer(path)
+        if self.mode == "wrong" and status == 200:
+            fields = self.fields_of(fields["round"], sign(fields["round"] + 1))
+        return status, fields
 
 
-@contextmanager
-def running_relay() -> Iterator[Relay]:
-    """A relay that answers until the block ends."""
-    relay = Relay()
-    thread = threading.Thread(target=relay.server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield relay
-    finally:
-        relay.server.shutdown()
-        relay.server.server_close()
-        thread.join()
+def freeze_is_now(sale: Sale) -> None:
+    """Moves the opening so that the freeze is now."""
+    move_opening(sale, timezone.now() + timedelta(seconds=sale.freeze_lead_s, milliseconds=-1))
+
+
+def freeze_now(sale: Sale) -> None:
+    """Moves the opening so that the freeze is now, and runs one tick."""
+    freeze_is_now(sale)
+    tend(sale)
+    sale.refresh_from_db()
+
+
+def round_is_there(sale: Sale, *, ago_s: int = 120) -> None:
+    """Moves the freeze so far into the past that the round of the beacon is there, and relays may be asked again."""
+    frozen_at = timezone.now() - timedelta(seconds=ago_s)
+    round_ = lottery.round_after(int(frozen_at.timestamp()), CHAIN)
+    Sale.objects.filter(pk=sale.pk).update(entries_frozen_at=frozen_at, beacon_round=round_)
+    forget_tries()
+
+
+def round_comes(sale: Sale, *, ago_s: int = 120) -> None:
+    """The round of the beacon is there, and one tick runs."""
+    round_is_there(sale, ago_s=ago_s)
+    tend(sale)
+    sale.refresh_from_db()
+
+
+def forget_tries() -> None:
+    """Relays may be asked at once, as by a process that has just started."""
+
+    async def clear() -> None:
+        draw.TRIED.entries().clear()
+
+    bridge.run(clear())

@@ -1,6 +1,7 @@
 """Fixtures for all rooms. The servers themselves are started in tests/servers.py."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ from django.utils import translation
 from pytest_django import DjangoDbBlocker, Settings
 
 from flashsale.gate import bridge, client
+from flashsale.gate.keys import LOADED_BY
 from flashsale.life import send_codes
 from flashsale.providers import http
+from flashsale.rules.wall_clock import WALL_CLOCK
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
@@ -31,6 +34,32 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Checks which files hold tests of the books, and gives tests with servers or a browser a second try."""
+    _refuse_unnamed_books(items)
+    _try_twice(items)
+
+
+def _refuse_unnamed_books(items: list[pytest.Item]) -> None:
+    """Refuses a test with the marker `books` in a file without that word: `make test` finds the files by it."""
+    for path in {item.path for item in items if item.get_closest_marker("books")}:
+        if not re.search(r"\bbooks\b", path.read_text(encoding="utf-8")):
+            raise pytest.UsageError(f"{path} has tests with the marker books and does not name it.")
+
+
+def _try_twice(items: list[pytest.Item]) -> None:
+    """A test with servers or a browser runs once more before it counts as failed. The end of the run names it.
+
+    A busy machine may stop a server for longer than a test can wait. A real fault fails both times, or it is named.
+    `make soak` gives no second try.
+    """
+    if "FLASHSALE_SOAK" in os.environ:
+        return
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +131,13 @@ def fast_passwords(settings: Settings) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _measured_clock() -> Iterator[None]:
+    """Forgets the time that a store has told, because a test may tell a wrong one."""
+    yield
+    WALL_CLOCK.forget()
+
+
+@pytest.fixture(autouse=True)
 def _default_language() -> None:
     """Removes the language that the page of an earlier test has set in this thread."""
     translation.deactivate()
@@ -115,8 +151,9 @@ def _eraser(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def gate(_eraser: redis.Redis) -> redis.Redis:
-    """A plain client of the gate (Redis), which is empty."""
+    """A plain client of the gate (Redis), which is empty and counts as one that has all sales."""
     _eraser.flushall()
+    _eraser.set(LOADED_BY, _eraser.info("server")["run_id"])
     return _eraser
 
 

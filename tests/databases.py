@@ -3,6 +3,8 @@
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,8 @@ import psycopg
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
+
+from tests import servers
 
 TEMPLATE, UNFINISHED = "flashsale_template", "flashsale_template_unfinished"
 
@@ -33,10 +37,27 @@ def copy_template(name: str) -> None:
             _copy_file(folder, name)
 
 
+def file_for_programs() -> Path:
+    """A file of SQLite with all tables, for programs that begin with a copy of it, also in a run on PostgreSQL."""
+    with _alone() as folder:
+        made, unfinished = folder / "programs.sqlite3", folder / "unfinished.sqlite3"
+        if not made.exists():
+            unfinished.unlink(missing_ok=True)
+            command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+            subprocess.run(command, cwd=settings.BASE_DIR, env=_environment(unfinished), check=True)
+            unfinished.rename(made)
+    return made
+
+
+def _environment(file: Path) -> dict[str, str]:
+    own = {"FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(file.parent / "var"), "DATABASE_URL": f"sqlite:///{file}"}
+    return {**os.environ, **own}
+
+
 @contextmanager
 def _alone() -> Iterator[Path]:
     """Lets one process of this run in at a time. Gives the folder that the processes share."""
-    folder = Path(os.environ["FLASHSALE_TEST_SHARED"])
+    folder = Path(os.environ.get("FLASHSALE_TEST_SHARED", servers.folder))
     with (folder / "template.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield folder

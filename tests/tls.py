@@ -34,13 +34,14 @@ class Authority:
         self.ca = folder / "ca.crt"
         self.ca.write_bytes(self._cert.public_bytes(serialization.Encoding.PEM))
 
-    def certificate(self, *names: str) -> Certificate:
-        """A server certificate for these host names and addresses."""
+    def certificate(self, *names: str, client: bool = False) -> Certificate:
+        """A server certificate for these host names and addresses; with `client`, it is also one of a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         builder = _builder(subject, self._name, key.public_key())
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(authority, critical=False)
         made = Certificate(self.folder / f"{names[0]}.crt", self.folder / f"{names[0]}.key")

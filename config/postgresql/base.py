@@ -8,62 +8,28 @@ What a replacement must not do, and what prevents it here:
     server has, and is lost with it                   was made to stop waiting for its standby: here it is an error
     connections come back minutes after the           the pool throws all connections away with the first dead one,
     new primary                                       and tries to connect every second
+    a thread waits for a server that is frozen        each wait has a limit (connection.py)
+    or cut off
 """
 
 from contextlib import suppress
 from typing import Any
-from weakref import WeakSet, ref
+from weakref import ref
 
 import psycopg
-from django.db.backends.postgresql import base as djangos
-from psycopg.errors import Diagnostic, ReadOnlySqlTransaction
+from psycopg.errors import Diagnostic
 from psycopg_pool import ConnectionPool
 
-# The stubs of Django know little of this module.
-base: Any = djangos
+from config.postgresql.connection import READ_ONLY, Connection, Cursor, base, closed, only_local, refuse_only_local
+
 # A pool that cannot connect tries again for this long, and then with the next request. The default of five minutes has
 # pauses that double: after an outage of a minute, the next attempt might come a minute later.
 RECONNECT_S = 1.0
 # The function of PostgreSQL that waits for synchronous standbys. Its name is the same in all languages and versions.
 WAITS_FOR_STANDBY = "SyncRepWaitForLSN"
-READ_ONLY = "this PostgreSQL refuses writes: it is a standby, or was made read-only"
-ONLY_LOCAL = "PostgreSQL committed without its synchronous standby: the change is lost if the standby takes over"
-
-# Connections whose last commit did not wait for the standby.
-_only_local: "WeakSet[psycopg.Connection[Any]]" = WeakSet()
-
-
-class Cursor(base.Cursor):
-    """Closes the connection when the server is no primary any more, or has acknowledged too early."""
-
-    def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """As psycopg's. Raises OperationalError in these two cases, too."""
-        try:
-            result = super().execute(*args, **kwargs)
-        except ReadOnlySqlTransaction as error:
-            raise _closed(self.connection, READ_ONLY) from error
-        refuse_only_local(self.connection)
-        return result
-
-    def executemany(self, *args: Any, **kwargs: Any) -> None:
-        """As psycopg's. Raises OperationalError in these two cases, too."""
-        try:
-            super().executemany(*args, **kwargs)
-        except ReadOnlySqlTransaction as error:
-            raise _closed(self.connection, READ_ONLY) from error
-        refuse_only_local(self.connection)
-
-
-def refuse_only_local(connection: "psycopg.Connection[Any]") -> None:
-    """Raises OperationalError if the last commit of this connection did not wait for the synchronous standby."""
-    if _only_local and connection in _only_local:
-        _only_local.discard(connection)
-        raise _closed(connection, ONLY_LOCAL)
-
-
-def _closed(connection: "psycopg.Connection[Any]", why: str) -> psycopg.OperationalError:
-    connection.close()
-    return psycopg.OperationalError(why)
+# How long a connection of the pool may take to show that it lives, in seconds. A frozen server, and one whose packets
+# are lost, never says anything.
+CHECK_S = 3.0
 
 
 def _hear(connection: "psycopg.Connection[Any]") -> None:
@@ -72,7 +38,7 @@ def _hear(connection: "psycopg.Connection[Any]") -> None:
 
     def note(diagnostic: Diagnostic) -> None:
         if diagnostic.source_function == WAITS_FOR_STANDBY and (there := weakly()) is not None:
-            _only_local.add(there)
+            only_local.add(there)
 
     connection.add_notice_handler(note)
 
@@ -90,6 +56,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             configure: Any = self._configure_connection
             made: ConnectionPool[Any] = ConnectionPool(
                 kwargs={**self.get_connection_params(), "autocommit": True},
+                connection_class=Connection,
                 open=False,
                 configure=configure,
                 check=_check,
@@ -110,8 +77,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return self.cursor()
         return super().chunked_cursor()
 
-    def _configure_connection(self, connection: "psycopg.Connection[Any]") -> bool:
+    def _configure_connection(self, connection: Connection) -> bool:
         _hear(connection)
+        connection.silence_s = self.settings_dict.get("SILENCE_S")
         return bool(super()._configure_connection(connection))
 
     def _commit(self) -> None:
@@ -122,20 +90,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 refuse_only_local(self.connection)
 
 
-def _check(connection: "psycopg.Connection[Any]") -> None:
-    """Raises psycopg.Error, and closes the connection, if it is dead or its server refuses writes.
+def _check(connection: Connection) -> None:
+    """Raises psycopg.Error, and closes the connection, if it is dead, or its server is silent or refuses writes.
 
     The pool then throws the others away, too: their server is the same one. PostgreSQL reports both values by itself,
     so this costs no more than a question whether the connection lives.
     """
     pool = getattr(connection, "_pool", None)
+    silence_s = connection.silence_s
     try:
+        connection.silence_s = CHECK_S
         ConnectionPool.check_connection(connection)
+        connection.silence_s = silence_s
         reported = [
             connection.info.parameter_status(name) for name in ("in_hot_standby", "default_transaction_read_only")
         ]
         if "on" in reported:
-            raise _closed(connection, READ_ONLY)
+            raise closed(connection, READ_ONLY)
     except psycopg.Error:
         with suppress(psycopg.Error):
             connection.close()

@@ -59,6 +59,10 @@ def row_lock(row: Model) -> Iterator[bool]:
         time.sleep(LOCK_POLL_S)
 
 
+# The result of an action that was refused, and has changed nothing.
+REFUSED = HttpResponse()
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table for `table.html`. The template escapes the cells."""
@@ -262,7 +266,11 @@ class ActionAdmin(RowForm):
             if action.has_preview and all(action.is_available(row) for row in rows):
                 preview = action.preview(rows, form.cleaned_data, request.user)
             if preview is None or _was_seen(preview, request):
-                return self._perform(request, action, rows, form.cleaned_data)
+                done = self._perform(request, action, rows, form.cleaned_data)
+                if done is not REFUSED:
+                    return done
+                # The form keeps what was typed. The facts on the page are those of now.
+                rows, preview = self._selected_rows(request), None
         context = {
             **self._page_context(request, action, rows, form, unopened), "preview": preview, "previewed": PREVIEWED,
             "has_preview": action.has_preview,
@@ -309,18 +317,25 @@ class ActionAdmin(RowForm):
         return found
 
     def _perform(self, request: HttpRequest, action: Action, rows: Sequence[Any], data: dict[str, Any]) -> HttpResponse:
+        """Where the user goes, or REFUSED if the page should stay, because the user has typed something."""
         results = [self._perform_on_row(request, action, row, data) for row in rows]
         if len(rows) > 1:
-            done = sum(result is not None for result in results)
+            done = sum(result is not None and result is not REFUSED for result in results)
             text = _("%(action)s: %(done)d of %(count)d done.")
             messages.info(request, text % {"action": action.title, "done": done, "count": len(rows)})
             return HttpResponseRedirect(self._back_url(request, rows))
         result = results[0]
+        if result is REFUSED and not (data and self._allows(request, action, rows[0])):
+            result = None
         if isinstance(result, HttpResponse):
             return result
         if result is not None:
             messages.success(request, result)
         return HttpResponseRedirect(self._back_url(request, rows))
+
+    def _allows(self, request: HttpRequest, action: Action, row: Model) -> bool:
+        fresh = self.get_queryset(request).filter(pk=row.pk).first()
+        return fresh is not None and action.is_available(fresh)
 
     def _back_url(self, request: HttpRequest, rows: Sequence[Any]) -> str:  # noqa: ARG002 - a page may name another one
         """Where the user goes after the action."""
@@ -330,7 +345,7 @@ class ActionAdmin(RowForm):
     def _perform_on_row(
         self, request: HttpRequest, action: Action, row: Model, data: dict[str, Any]
     ) -> str | HttpResponse | None:
-        """The result, or None after an error, which becomes a message.
+        """The result. After a refusal, which becomes a message, REFUSED; None if Redis does not answer.
 
         This is the one place that performs an action. It asks again whether the action is possible, under a lock,
         because the page may be old, and because a request needs no page.
@@ -342,10 +357,12 @@ class ActionAdmin(RowForm):
         except ValidationError as error:
             for text in error.messages:
                 messages.error(request, f"{row}: {text}")
+            return REFUSED
         except Refused as refused:
             text = _("refused (%(word)s). %(detail)s")
             detail = {"word": refused.outcome.value, "detail": refused.detail}
             messages.error(request, f"{row}: {text % detail}")
+            return REFUSED
         except GateDown:
             text = _(
                 "Redis (the gate) does not answer, so it is not known whether this was done. Look at the row again."

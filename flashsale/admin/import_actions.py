@@ -22,6 +22,8 @@ from flashsale.rules.states import SaleState
 # What a form takes. A larger list is for manage.py plan.
 BYTES_MAX, ROWS_MAX = 150_000, 10_000
 SHOWN_MAX = 200
+# How long a click may take, in seconds.
+APPLY_S = 20.0
 
 
 class ImportForm(forms.Form):
@@ -117,7 +119,7 @@ def _apply(row: Campaign | Sale, data: dict[str, Any], user: Any, *, dry_run: bo
     campaign = row.campaign if isinstance(row, Sale) else row
     return apply_table(
         text=data["content"].replace("\r\n", "\n"), campaign=campaign, sale=sale, dry_run=dry_run, by=user,
-        rows_max=ROWS_MAX, guessed=data["guessed"],
+        rows_max=ROWS_MAX, guessed=data["guessed"], seconds_max=APPLY_S,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def _usual(campaigns: list[Campaign]) -> Campaign:
 
 
 def _month(text: str, today: date) -> date:
-    """The first day of the month; of this month for a text that is none."""
+    """The first day of the month that the text names; of this month if it names none."""
     try:
         year, month = (int(part) for part in text.split("-"))
         found = date(year, month, 1)

@@ -1,8 +1,10 @@
 """Money on its way: attempts to pay, refunds, and the list of all that wait, with its next steps and their dates."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
@@ -22,11 +24,58 @@ from flashsale.life.download import download
 from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.rules.csv_lines import for_spreadsheets
+from flashsale.rules.money import format_money
 from flashsale.rules.states import RefundState
+
+# Of a field with an amount: the column that shows it in its place.
+AS_MONEY = {"amount": "amount_as_money", "paid": "paid_as_money", "fee": "fee_as_money"}
+
+
+def as_money(names: Iterable[Any]) -> list[Any]:
+    """These columns, with amounts as people write them."""
+    return [AS_MONEY.get(str(name), name) for name in names]
+
+
+class MoneyList(ChangeList):
+    """A list that shows amounts as people write them."""
+
+    def __init__(self, request: HttpRequest, model: Any, list_display: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, model, as_money(list_display), *args, **kwargs)
+
+
+class MoneyColumns(ReadOnlyAdmin):
+    """Pages that show amounts as people write them: Rp 2.299.000. The fields keep their names in `list_display`."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        """The list with amounts as money."""
+        return MoneyList
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """The fields, those of amounts as money."""
+        return as_money(super().get_fields(request, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Adds the columns of amounts."""
+        return [*super().get_readonly_fields(request, obj), *AS_MONEY.values()]
+
+    @admin.display(description=gettext_lazy("amount"), ordering="amount")
+    def amount_as_money(self, row: Any) -> str:
+        """What was asked for, or goes back."""
+        return format_money(row.amount, row.currency)
+
+    @admin.display(description=gettext_lazy("paid"), ordering="paid")
+    def paid_as_money(self, row: Any) -> str:
+        """What came, in the currency in which it came; a dash for nothing."""
+        return "–" if row.paid is None else format_money(row.paid, row.paid_currency or row.currency)
+
+    @admin.display(description=gettext_lazy("fee"), ordering="fee")
+    def fee_as_money(self, row: Any) -> str:
+        """The fee of the provider; a dash if it is not known."""
+        return "–" if row.fee is None else format_money(row.fee, row.currency)
 
 
 @admin.register(PaymentAttempt)
-class PaymentAttemptAdmin(ReadOnlyAdmin):
+class PaymentAttemptAdmin(MoneyColumns):
     """Attempts to pay, the newest first."""
 
     list_display = [
@@ -70,7 +119,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
+class RefundAdmin(MoneyColumns):
     """Refunds, those with the nearest next step first."""
 
     list_display = [

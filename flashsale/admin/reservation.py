@@ -19,7 +19,7 @@ from flashsale.admin.list_filters import PeriodFilter
 from flashsale.admin.support import SupportPages
 from flashsale.life import refund, review
 from flashsale.life.find_orders import FOUND_MAX
-from flashsale.life.find_person import find_in_list
+from flashsale.life.find_person import search_orders
 from flashsale.life.read_contacts import look_at_contact
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
@@ -160,7 +160,7 @@ class ReservationAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseRedirect(listed)
         try:
-            found = find_in_list(
+            found = search_orders(
                 typed=request.POST.get("typed", ""),
                 by=request.user,
                 sees_contacts=request.user.has_perm("flashsale.view_contact"),

@@ -56,7 +56,8 @@ class RowForm(VisibleLookups):
         row = super().get_object(request, object_id, from_field)
         if row is not None and request.method == "POST" and connection.in_atomic_block:
             # A form saves all fields. Without the lock, a row read before a publication would write "draft" over it.
-            row.refresh_from_db(from_queryset=self.model._base_manager.select_for_update())  # noqa: SLF001
+            # No key changes, so other transactions may still write rows that refer to this one.
+            row.refresh_from_db(from_queryset=self.model._base_manager.select_for_update(no_key=True))  # noqa: SLF001
         return row
 
     def changeform_view(

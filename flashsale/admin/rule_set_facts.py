@@ -111,11 +111,11 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
     ),
     "household_share": (
         gettext_lazy("households in the line, in percent"),
-        gettext_lazy("So many of those who stand beside each other in the line came together from one home."),
+        gettext_lazy("Of 100 people who are neighbours in the line and share a home, so many entered together."),
     ),
     "run_share": (
         gettext_lazy("closeness that was chosen, in percent"),
-        gettext_lazy("So much counts closeness in the line if the group was chosen by it."),
+        gettext_lazy("Closeness in the line counts this percentage if the group was chosen by it."),
     ),
     "association_points": (
         gettext_lazy("points for a known ring"),

@@ -70,12 +70,12 @@ def two_people_texts(sale: Sale, units: int) -> list[str]:
     """Who has proposed the draft, and what the click of this person does. Empty if one person may publish it."""
     if not two_people.needs_two(sale, units):
         return []
-    standing = two_people.standing(sale)
-    if standing is None:
+    proposed = two_people.standing(sale)
+    if proposed is None:
         text = _("One person may publish %(most)d units. So this is a proposal, and another person has to publish it.")
         return [text % {"most": settings.FLASHSALE_TWO_PEOPLE_UNITS}]
-    facts = {"who": standing.proposal.by, "time": local_time(standing.proposal.at, sale.campaign.zone)}
-    if standing.changes:
+    facts = {"who": proposed.proposal.by, "time": local_time(proposed.proposal.at, sale.campaign.zone)}
+    if proposed.changes:
         text = _(
             "%(who)s has proposed this on %(time)s. The draft has changed since, so that proposal is void. "
             "This is a new proposal, and another person has to publish it."
@@ -97,16 +97,16 @@ def proposal_texts(sale: Sale) -> list[str]:
 
 def changes_tables(sale: Sale) -> list[Table]:
     """What has changed since the proposal to publish; no table if nothing has."""
-    standing = two_people.standing(sale)
-    if standing is None or not standing.changes:
+    proposed = two_people.standing(sale)
+    if proposed is None or not proposed.changes:
         return []
     rows: list[list[Any]] = [
         [name, field, old, new]
-        for name, fields in standing.changes.get("changed", {}).items()
+        for name, fields in proposed.changes.get("changed", {}).items()
         for field, (old, new) in fields.items()
     ]
-    rows += [[name, _("added"), "–", ""] for name in standing.changes.get("added", ())]
-    rows += [[name, _("deleted"), "", "–"] for name in standing.changes.get("deleted", ())]
+    rows += [[name, _("added"), "–", ""] for name in proposed.changes.get("added", ())]
+    rows += [[name, _("deleted"), "", "–"] for name in proposed.changes.get("deleted", ())]
     return [Table(_("Changed since the proposal"), [_("row"), _("field"), _("proposed"), _("now")], rows)]
 
 
@@ -161,13 +161,13 @@ class Publish(SaleAction):
         """It says when the click is only a proposal."""
         if not rows or not two_people.needs_two(rows[0], two_people.planned_units(rows[0])):
             return self.title
-        standing = two_people.standing(rows[0])
-        return self.title if standing is not None and not standing.changes else _("Propose to publish")
+        proposed = two_people.standing(rows[0])
+        return self.title if proposed is not None and not proposed.changes else _("Propose to publish")
 
     def shown_values(self, row: Sale) -> Any:
         """The whole draft, because the publication fixes it, and the proposal that the page showed."""
-        standing = two_people.standing(row)
-        return [two_people.published_values(row), standing.proposal.pk if standing else None]
+        proposed = two_people.standing(row)
+        return [two_people.published_values(row), proposed.proposal.pk if proposed else None]
 
     def obstacles(self, rows: Sequence[Sale]) -> list[str]:
         """What the draft still needs."""

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -34,8 +35,10 @@ from flashsale.life.read_contacts import look_at_contact
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.models import Campaign, Notice, Reservation, Sale
+from flashsale.models.sale import ms
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Refused
+from flashsale.rules.states import Phase, PlaceState
 
 WHY = [(why.value, label) for why, label in WHY_LABELS.items()]
 EXPORT_NAMES = {
@@ -301,10 +304,18 @@ PLACE_LABELS = {
 }
 
 
+def _place_label(entry: Entry) -> Any:
+    """The state of a place. Who waits in a sale that is over waits for nothing."""
+    over = entry.sale.phase(ms(timezone.now())) in {Phase.CLOSED, Phase.CALLED_OFF}
+    if over and entry.state in {PlaceState.WAITING, PlaceState.CALLED}:
+        return _("the sale has ended")
+    return PLACE_LABELS[entry.state.value]
+
+
 def _entry_cells(entry: Entry) -> list[Any]:
     zone = entry.sale.campaign.zone
     return [
-        PLACE_LABELS[entry.state.value], entry.number or _("not drawn yet"), entry.sale.name, entry.line,
+        _place_label(entry), entry.number or _("not drawn yet"), entry.sale.name, entry.line,
         local_time(entry.called_at, zone), local_time(entry.until, zone), entry.index,
         _("one-time code") if entry.by_code else _("the partner's word"),
     ]  # fmt: skip

@@ -155,6 +155,16 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
     list_display = ("username", "roles", "campaigns", "second_factor", "is_superuser", "is_active", "last_login")
     inlines = (CampaignInline,)
     row_actions = (SwitchOff(), SwitchOn(), ResetSecondFactor())
+    # The roles stand first. A role has all that its work needs, so single permissions are folded.
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (gettext_lazy("Roles"), {"fields": ("groups",)}),
+        (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (gettext_lazy("Person"), {"fields": ("first_name", "last_name", "email", "last_login", "date_joined")}),
+        (gettext_lazy("Single permissions, besides those of the roles"), {
+            "fields": ("user_permissions",), "classes": ("collapse",),
+        }),
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Adds whether each user has a second factor."""

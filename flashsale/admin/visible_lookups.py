@@ -39,7 +39,7 @@ class CampaignsOfUser(admin.RelatedFieldListFilter):
 
 admin.FieldListFilter.register(lambda field: bool(field.remote_field), CampaignsOfUser, take_priority=True)
 
-# Parameters of a list's address that are no lookups.
+# Parameters of a list's address that are not lookups.
 NO_LOOKUPS = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
 
 

@@ -78,6 +78,10 @@ class AddWebhook(Action):
         """The address and the types."""
         return WebhookForm(data)
 
+    def shown_values(self, row: Channel) -> Any:
+        """The webhooks that the channel has, so that a second click of one page adds no second one."""
+        return sorted(str(pk) for pk in row.webhooks.values_list("pk", flat=True))
+
     def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Returns the page with the secret."""
         made = webhooks.make(channel=row.pk, url=data["address"], types=data["types"], by=request.user)
@@ -168,6 +172,10 @@ class Rotate(_WebhookAction):
             _("Messages have a signature of both secrets for a day. Then the present secret ends."),
             _("The new secret is shown once, on the next page. The partner needs it."),
         ]
+
+    def shown_values(self, row: Webhook) -> Any:
+        """The present secrets: a second click of one page would end the secret that the partner's receiver has."""
+        return [row.sealed]
 
     def perform(self, *, row: Webhook, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
         """Returns the page with the secret."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import Error, InternalError, connections
+from django.db import Error, InterfaceError, InternalError, OperationalError, connections
 
 from flashsale import metrics
 
@@ -36,8 +36,9 @@ class Batcher(Generic[Item, Answer]):
     """Gives `work` up to BATCH_MAX waiting items, and each caller its answer.
 
     `work` returns one answer for each item, in their order; an answer that is an exception is raised to its caller. It
-    runs in THREADS threads, so that one batch is prepared while PostgreSQL commits the other. They start with the first
-    items, and end when none comes for IDLE_S seconds.
+    must be safe to repeat: if it raises, it is called again for each item alone. It runs in THREADS threads, so that
+    one batch is prepared while PostgreSQL commits the other. They start with the first items, and end when none comes
+    for IDLE_S seconds.
     """
 
     def __init__(self, name: str, work: Callable[[Sequence[Item]], Sequence[Answer | Exception]]) -> None:
@@ -94,12 +95,11 @@ class Batcher(Generic[Item, Answer]):
         metrics.BATCH_SIZE.observe(len(batch), self._name)
         try:
             answers = self._work([one.item for one in batch])
-        except BaseException as error:  # every waiting caller gets it, and the thread goes on
+        except BaseException as error:  # the thread goes on
             if not isinstance(error, Error):
                 log.exception("a batch of %s of %s failed", len(batch), self._name)
-            failed = error if isinstance(error, Exception) else InternalError(repr(error))
-            answers = [failed] * len(batch)
             connections.close_all()
+            answers = self._after(error, batch)
         metrics.BATCH_SECONDS.observe(time.perf_counter() - began, self._name)
         # One wake-up for each event loop and batch, because a wake-up costs as much as an answer.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]]
@@ -109,6 +109,27 @@ class Batcher(Generic[Item, Answer]):
         for loop, pairs in by_loop.items():
             with suppress(RuntimeError):  # the loop has ended, and its callers with it
                 loop.call_soon_threadsafe(_hand_over, pairs)
+
+    def _after(self, error: BaseException, batch: list[_Waiting]) -> Sequence[Answer | Exception]:
+        """The answers when a whole batch has failed: each item is done alone, so that the others do not pay for one.
+
+        If it is not the fault of an item, such as when PostgreSQL does not answer, all callers get the error.
+        """
+        failed = error if isinstance(error, Exception) else InternalError(repr(error))
+        if len(batch) == 1 or not isinstance(error, Exception):
+            return [failed] * len(batch)
+        answers: list[Answer | Exception] = []
+        for one in batch:
+            if isinstance(failed, OperationalError | InterfaceError):
+                answers.append(failed)
+                continue
+            try:
+                answers += self._work([one.item])
+            except Exception as own:  # noqa: BLE001 - its caller gets it
+                failed = own
+                answers.append(own)
+                connections.close_all()
+        return answers
 
 
 def _hand_over(pairs: "list[tuple[asyncio.Future[Any], Any]]") -> None:

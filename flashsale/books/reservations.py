@@ -14,14 +14,15 @@ from itertools import count
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.utils import timezone
 
 from flashsale.books.events import NewEvent, record
 from flashsale.books.rows import insert
 from flashsale.books.terms import terms_now
+from flashsale.models.campaign import Campaign
 from flashsale.models.limit_slot import LimitSlot
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
+from flashsale.rules import wall_clock
 from flashsale.rules.attached import NOTHING, Attached
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
@@ -135,6 +136,15 @@ def lock_sale(sale: int, *, exclusive: bool = False, made_at: datetime | None = 
     return int(epoch), str(SaleState.CLOSED if over and state == SaleState.PUBLISHED else state)
 
 
+def lock_campaign(campaign: int) -> Campaign:
+    """Locks the row of a campaign until the transaction ends, and returns it.
+
+    Who needs a campaign and its sales locks the campaign first. In the other order, a publication and a change of the
+    campaign could wait for each other. Rows that refer to the campaign can still be written.
+    """
+    return Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
+
+
 def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: UnitState) -> None:
     """Moves units (id, version) to their next state by compare-and-set; raises RefusedByBooks if one has changed."""
     _advance({"id": "bigint", "version": "int"}, sorted(units), was=was, becomes=becomes)
@@ -242,7 +252,7 @@ def _write(fresh: Sequence[NewReservation]) -> None:
     columns |= {name: [getattr(unit, name) for _, unit in units] for name in ("sku", "price")}
     insert(ReservationUnit, columns | {"active": [True] * len(units)})
     claim_slots([(new.id, request, len(new.units)) for new in fresh for request in new.limit_slots])
-    record([_held(new) for new in fresh], timezone.now())
+    record([_held(new) for new in fresh], wall_clock.now())
 
 
 def _held(new: NewReservation) -> NewEvent:

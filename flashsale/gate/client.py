@@ -1,4 +1,4 @@
-"""The connection to the gate (Redis): scripts are called by their hash, and no call is sent a second time blindly.
+"""The connection to the gate (Redis): scripts are called by their hash. A call without an answer is not sent again.
 
 Every script gets the run id of the server and the highest mark that this process has seen of the sale. The run id
 changes when the server restarts, is restored or is replaced by a replica; the link reads it when it connects. The mark

@@ -1,4 +1,4 @@
-"""The queue of one-time codes that are to be sent, and where each one stands, in the gate (Redis).
+"""The queue of one-time codes that are to be sent, and the state of each one, in the gate (Redis).
 
 A code is a hash that expires with its validity. Its address is sealed, and its digits are nowhere: they are derived
 from its id with a key that Redis does not have. Each sender has a queue of its own, so a slow gateway keeps only its

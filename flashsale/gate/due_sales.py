@@ -1,7 +1,7 @@
 """Due sales: when a process must look at each sale next. One sorted set for the installation, in the gate (Redis).
 
 An idle sale costs nothing until it is due, however many processes there are. A sale is due when its next step may come,
-when its lobby has been used, when a decision was made about it, and once a minute in any case.
+when its lobby has been used, when a decision was made about it, and at least once a minute.
 """
 
 import time

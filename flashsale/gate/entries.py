@@ -1,4 +1,4 @@
-"""Reads who stands in the lines of a sale that commits to its entries, in pieces. Writes nothing.
+"""Reads who is in the lines of a sale that commits to its entries, in pieces. Writes nothing.
 
 The place buckets lead from a digest to a place. Where a sale commits to its entries, the number of the bucket says of
 which axis its digests are (keys.py), so one pass over all buckets gives the digests of every place by axis.

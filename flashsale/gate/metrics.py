@@ -1,7 +1,7 @@
 """The metrics of all processes: each adds to them in Redis (the gate) what it has counted in memory (metrics.py).
 
-The sums belong to one run of the Redis server. After a restart they begin at nothing, which Prometheus understands. The
-older sums of a server that was restored would look to it like a start from nothing, and be counted twice.
+The sums belong to one run of the Redis server. After a restart they begin at 0, which Prometheus understands. A server
+that was restored from its file has older sums: Prometheus would take them for a start from 0, and count them twice.
 """
 
 import logging

@@ -5,13 +5,13 @@ learn of one another's calls a second later, and a channel may exceed its quota 
 The counts of a process that dies are lost with its last second. The REST API counts exactly (web/limits.py).
 """
 
-import time
 from typing import NamedTuple
 
 import structlog
 
 from flashsale.gate.client import gate
 from flashsale.gate.keys import QUOTA_ALARMS, quota_window_key
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import WINDOW_S, QuotaClass, alarm_at
 
@@ -71,7 +71,7 @@ _windows: dict[tuple[int, QuotaClass], _Window] = {}
 
 def take(*, channel: int, quota_class: QuotaClass, quota: int) -> QuotaUsage:
     """Counts one call of a channel. A call above the quota is not counted; the caller refuses it."""
-    now = time.time()
+    now = wall_clock.now_s()
     minute = int(now) // WINDOW_S
     window = _windows.get((channel, quota_class))
     if window is None or window.minute != minute:
@@ -113,7 +113,7 @@ async def raise_alarm(*, channel: int, quota_class: QuotaClass, used: int, quota
     log.warning(
         "a channel has used most of a quota", channel=channel, quota_class=quota_class.value, used=used, quota=quota
     )
-    alarm = f"{time.time_ns() // 1_000_000} {used} {quota}"
+    alarm = f"{wall_clock.now_ms()} {used} {quota}"
     pipe = gate().redis.pipeline(transaction=False)
     pipe.hset(QUOTA_ALARMS, f"{channel} {quota_class}", alarm)
     pipe.expire(QUOTA_ALARMS, ALARM_KEPT_S)
@@ -126,6 +126,6 @@ async def alarms() -> list[QuotaAlarm]:
     for name, value in (await gate().redis.hgetall(QUOTA_ALARMS)).items():
         channel, quota_class = name.decode().split()
         at_ms, used, quota = map(int, value.split())
-        if at_ms > (time.time() - ALARM_KEPT_S) * 1000:
+        if at_ms > (wall_clock.now_s() - ALARM_KEPT_S) * 1000:
             found.append(QuotaAlarm(int(channel), quota_class, at_ms, used, quota))
     return sorted(found, key=lambda alarm: alarm.at_ms, reverse=True)

@@ -17,11 +17,11 @@ COMMANDS: tuple[tuple[str | int, ...], ...] = (
     ("HGET", KEY, "f"), ("HGETALL", KEY), ("HINCRBY", KEY, "f", 1), ("HKEYS", KEY), ("HMGET", KEY, "f"),
     ("HSCAN", KEY, 0), ("HSET", KEY, "f", 1), ("HSETNX", KEY, "f", 1), ("HVALS", KEY), ("INCRBY", KEY, 1),
     ("MGET", KEY), ("MSET", KEY, 1), ("PEXPIRE", KEY, 1), ("SADD", KEY, 1), ("SCARD", KEY), ("SET", KEY, 1),
-    ("SET", TAGGED_KEY, 1), ("SETBIT", KEY, 0, 0), ("SISMEMBER", KEY, 1), ("SMISMEMBER", KEY, 1), ("SPOP", KEY),
-    ("SREM", KEY, 1), ("UNLINK", KEY), ("ZADD", KEY, 1, 1), ("ZCARD", KEY), ("ZMSCORE", KEY, 1), ("ZPOPMIN", KEY),
-    ("ZRANGE", KEY, 0, 0), ("ZRANGEBYSCORE", KEY, 0, 0), ("ZREM", KEY, 1), ("ZREMRANGEBYRANK", KEY, 0, 0),
-    ("ZREMRANGEBYSCORE", KEY, 0, 0), ("ZSCORE", KEY, 1), ("EVAL", "return 1", 1, KEY),
-    ("EVALSHA", "0" * 40, 1, KEY), ("DBSIZE",), ("INFO",), ("SCAN", 0), ("TIME",),
+    ("SET", TAGGED_KEY, 1), ("SETBIT", KEY, 0, 0), ("SISMEMBER", KEY, 1), ("SMEMBERS", KEY), ("SMISMEMBER", KEY, 1),
+    ("SPOP", KEY), ("SREM", KEY, 1), ("UNLINK", KEY), ("ZADD", KEY, 1, 1), ("ZCARD", KEY), ("ZMSCORE", KEY, 1),
+    ("ZPOPMIN", KEY), ("ZRANGE", KEY, 0, 0), ("ZRANGEBYSCORE", KEY, 0, 0), ("ZREM", KEY, 1),
+    ("ZREMRANGEBYRANK", KEY, 0, 0), ("ZREMRANGEBYSCORE", KEY, 0, 0), ("ZSCORE", KEY, 1),
+    ("EVAL", "return 1", 1, KEY), ("EVALSHA", "0" * 40, 1, KEY), ("DBSIZE",), ("INFO",), ("SCAN", 0), ("TIME",),
 )  # fmt: skip
 
 

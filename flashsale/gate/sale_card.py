@@ -161,7 +161,7 @@ class SaleCard:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether it is a partner's test sale, with magic identities and a checklist. A rehearsal has none of both."""
+        """Whether it is a partner's test sale, with magic identities and a checklist. A rehearsal has neither."""
         return self.test and not self.campaign_code.startswith(PREFIX)
 
     def most_indexes(self, line: LineCard) -> int:

@@ -7,6 +7,7 @@ never changes, so it is kept as long as the process runs.
 import logging
 import time
 from datetime import timedelta
+from math import inf
 from typing import NamedTuple, cast
 
 from flashsale.gate import due_sales
@@ -16,6 +17,7 @@ from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 from flashsale.gate.shared_read import SharedReads
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome
 
 log = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ def is_known(code: str) -> bool:
 
 
 def _over(card: SaleCard) -> bool:
-    return card.closes_at < (time.time() - KEPT_AFTER_END.total_seconds()) * 1000
+    return card.closes_at < (wall_clock.now_s() - KEPT_AFTER_END.total_seconds()) * 1000
 
 
 async def _read(code: str) -> bytes | None:
@@ -137,8 +139,10 @@ async def list_sale(card: SaleCard) -> None:
 
 
 def drop_cached_card(card: SaleCard) -> None:
-    """Drops the card that this event loop keeps, so that the next call reads it from Redis."""
-    CARDS.entries().pop(card.code, None)
+    """Makes the next call read the card from Redis. If Redis has lost it, the old one is still as good."""
+    cached = CARDS.entries()
+    if known := cached.get(card.code):
+        cached[card.code] = _CachedCard(-inf, b"", known.card, lost=False)
     READS.forget(card.code)
 
 

@@ -361,10 +361,13 @@ async def units_arrived(card: SaleCard, line: LineCard, *, units: Sequence[int])
     return _word(await gate().run_script(UNITS_ARRIVED, [keys.state, keys.moving(line.line_id)], list(units)))
 
 
-async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, HeldRequest]] | Outcome:
-    """The line's clock, and by reservation id what is held after its deadline: at most `most`, the oldest first."""
+async def due(card: SaleCard, *, most: int, grace_ms: int = 0) -> tuple[int, dict[str, HeldRequest]] | Outcome:
+    """What is held `grace_ms` after its deadline, by reservation id: at most `most`, the oldest first.
+
+    Before it stands up to which deadline holds are due (ms on the line's clock).
+    """
     keys = keys_of(card)
-    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [most])
+    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [most, grace_ms])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     pairs = zip(reply[2::2], reply[3::2], strict=True)
@@ -374,7 +377,7 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, HeldRequest]
 async def answers(campaign: int, sale: int) -> bool:
     """Whether the gate has this sale, and no older copy of its memory."""
     keys = SaleKeys(campaign, sale)
-    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [0])
+    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [0, 0])
     return _word(reply) is Outcome.LOOKED
 
 

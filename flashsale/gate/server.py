@@ -50,7 +50,7 @@ class Identity(NamedTuple):
 
 
 class Server:
-    """The connections of one event loop to one server. Methods raise :class:`GateDown`, where they say nothing else.
+    """The connections of one event loop to one server. Methods raise :class:`GateDown`, unless they name another error.
 
     `link` serves the crowd. `redis` is for all other commands, each on a connection of its own, because a large reply
     on the shared link would delay everybody.

@@ -38,7 +38,7 @@ async def masters_facts(url: str) -> dict[str, dict[str, Any]]:
 
 
 async def server_facts(url: str) -> dict[str, Any]:
-    """The fields of INFO of the server at this address. Raises GateDown, also for an address that is none."""
+    """The fields of INFO of the server at this address. Raises GateDown, also for a text that is no address."""
     try:
         client = aioredis.Redis.from_url(
             url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=CONNECT_TIMEOUT_S, retry=Retry(NoBackoff(), 0)

@@ -15,9 +15,13 @@ from django.utils import timezone
 from flashsale.gate import bridge, inspect
 from flashsale.gate.client import GateDown
 from flashsale.life import monitor, samples
+from flashsale.life.draw import waiting_ends_ms
+from flashsale.life.sale_control import RUNNING
 from flashsale.life.waiting_money import TRIES
-from flashsale.models import Case, Inbox, Notice, PaymentAttempt, Refund, Webhook
-from flashsale.providers import payments
+from flashsale.models import Case, Inbox, Notice, PaymentAttempt, Refund, Sale, Webhook
+from flashsale.models.sale import moment, ms
+from flashsale.providers import beacon, payments
+from flashsale.rules.lottery import BEACON_DELAY_S
 from flashsale.rules.states import (
     OPEN_ATTEMPTS,
     AttemptState,
@@ -32,6 +36,8 @@ from flashsale.rules.states import (
 WORKER_S, BEAT_S, MONITOR_S = 120, 60, 60
 # Mending sends within ten seconds what Redis did not get.
 BEHIND_S = 20
+# A relay has a round within a second or two, and each server asks once a second.
+BEACON_LATE = timedelta(seconds=30)
 DOOR_MS, FRESH = 1000, timedelta(seconds=30)
 OVERDUE = timedelta(minutes=10)
 LETTER_LATE, LETTER_TRIES = timedelta(minutes=15), 3
@@ -64,7 +70,7 @@ def conditions() -> Conditions:
     """All troubles now. Raises django.db.Error."""
     now, result = timezone.now(), Conditions()
     _of_the_monitor(result)
-    for part in (_doors, _payments, _refunds, _letters, _webhooks, _reviews):
+    for part in (_doors, _beacons, _payments, _refunds, _letters, _webhooks, _reviews):
         result.found.update(part(now))
     try:
         words = bridge.run(inspect.server_trouble())
@@ -112,6 +118,23 @@ def _doors(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
         sample = samples.latest(sale)
         if sample and now - sample.at < FRESH and (sample.door_p95_ms or 0) > DOOR_MS:
             yield ("door_slow", f"sale:{sale.pk}"), {"sale": sale.code, "ms": sample.door_p95_ms}
+
+
+def _beacons(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """Sales whose public randomness is late, also where the settings name another chain than the sale has declared."""
+    frozen = Sale.objects.filter(entries_frozen_at__isnull=False, frozen_at=None, state__in=RUNNING)
+    known = beacon.chain()
+    for sale in frozen.exclude(beacon_chain=""):
+        assert sale.entries_frozen_at is not None, "the query asks for it"
+        round_ = sale.beacon_round or 0
+        if known.hash == sale.beacon_chain:
+            due = moment(1000 * known.time_of(round_))
+        else:
+            due = sale.entries_frozen_at + timedelta(seconds=BEACON_DELAY_S)
+        if now - due > BEACON_LATE:
+            ends = moment(waiting_ends_ms(ms(sale.opens_at), sale.beacon_chain, round_))
+            facts = {"sale": sale.code, "round": round_, "minutes": max(0, round((ends - now).total_seconds() / 60))}
+            yield ("beacon_late", f"sale:{sale.pk}"), facts
 
 
 def _per_account(code: str, counts: Mapping[str, int]) -> Iterator[tuple[Key, Mapping[str, Any]]]:

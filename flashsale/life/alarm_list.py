@@ -50,7 +50,7 @@ _KINDS = (
     AlarmKind(
         "gate_down",
         _("Redis does not answer"),
-        _("Redis (the gate) does not answer. People cannot enter or reserve, and the clocks of the sales stand."),
+        _("Redis (the gate) does not answer. People cannot enter or reserve, and the clocks of the sales stop."),
         _("The service redis-sales: does it run, is its disk or its memory full?"),
         after=15 * S,
     ),
@@ -96,6 +96,16 @@ _KINDS = (
         _("The load of the machines of the doors. Add doors, or set the brake."),
         after=60 * S,
         calm=120 * S,
+    ),
+    AlarmKind(
+        "beacon_late",
+        _("Public randomness is late"),
+        _(
+            "%(sale)s: no relay has given round %(round)d of drand, so the line waits for its numbers. In about "
+            "%(minutes)d min the sale is called off by its published rule."
+        ),
+        _("The log of the doors for the relays, the way of the doors to them, and FLASHSALE_BEACON_CHAIN."),
+        calm=0 * S,
     ),
     AlarmKind(
         "payments_stuck",

@@ -22,6 +22,7 @@ from flashsale.life.alarm_list import ALARMS, AlarmKind
 from flashsale.models import Alarm, AlarmMessage
 from flashsale.providers.messages.failures import failure_of
 from flashsale.providers.webhooks import Receiver
+from flashsale.rules import wall_clock
 from flashsale.rules.webhooks import signatures
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,7 @@ def send_due() -> int:
 def _send_next() -> bool | None:
     """Whether the next due message was accepted; None when no message is due."""
     allow_long_idle()
-    now = timezone.now()
+    now = wall_clock.now()
     due = AlarmMessage.objects.filter(due_at__lte=now).order_by("due_at", "pk").select_related("alarm")
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True, of=("self",))
@@ -79,7 +80,7 @@ def _send_next() -> bool | None:
         message.failure = str(error)[:200]
         _put_off(message, now)
     else:
-        message.sent_at, message.due_at, message.failure = timezone.now(), None, ""
+        message.sent_at, message.due_at, message.failure = wall_clock.now(), None, ""
     message.save(update_fields=["attempts", "sent_at", "due_at", "failure"])
     return message.sent_at is not None
 
@@ -156,7 +157,7 @@ def _post(kind: AlarmKind, what: str, id_: str, alarm: Alarm) -> None:
         "board": _board(),
     }
     body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
-    timestamp = int(timezone.now().timestamp())
+    timestamp = int(wall_clock.now_s())
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "flashsale-alarms/1",

@@ -1,8 +1,8 @@
 """Alarms: each web process and Celery look for troubles every few seconds; one of them at a time does it.
 
 The rows in PostgreSQL are the state. Raising an alarm and ending it write its messages in the same transaction, so each
-is told once (`alarm_messages.py`). While PostgreSQL does not answer, there are no rows: then a note in Redis stands for
-the alarm, and becomes a row when PostgreSQL is back.
+is told once (`alarm_messages.py`). While PostgreSQL does not answer, there are no rows. Then a note in Redis takes the
+place of the alarm, and becomes a row when PostgreSQL is back.
 """
 
 import asyncio

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended
 from flashsale.books.events import NewEvent, of_move, of_order, of_reservation, record
@@ -39,6 +38,7 @@ from flashsale.models import (
     Sale,
     Unit,
 )
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import (
@@ -82,7 +82,7 @@ def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
         known = Appeal.objects.filter(case=case).first()
         if known:
             return known
-        now = timezone.now()
+        now = wall_clock.now()
         assert case.proposed_by, "the table refuses a cancelled case without these two people"
         assert case.decided_by
         if not _has_time(case, now):
@@ -104,7 +104,7 @@ def waive(*, case: Case) -> None:
     Refuses APPEAL_OVER when an appeal has come, or when the time to appeal is over.
     """
     with transaction.atomic():
-        order, now = _locked_order(case), timezone.now()
+        order, now = _locked_order(case), wall_clock.now()
         ended = describe_ended(order) if is_waived(case=case) else _waive(order, case, now)
     bridge.run(give_back(card=card_of(order.sale), ended=ended))
 
@@ -145,7 +145,7 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
             raise Refused(Outcome.FORBIDDEN, f"The appeal is {row.state}.")
         if by.pk in {row.proposed_by_id, row.approved_by_id}:
             raise Refused(Outcome.FORBIDDEN, "A person who had no part in the cancellation must decide.")
-        order, now = _locked_order(row.case), timezone.now()
+        order, now = _locked_order(row.case), wall_clock.now()
         if overturned:
             row.remedy = Remedy.RESTORED if _restore(order, now) else Remedy.PRIORITY
         row.state = AppealState.OVERTURNED if overturned else AppealState.UPHELD
@@ -241,7 +241,7 @@ def ledger(*, sale: Sale | None = None, by: Any = None) -> list[LedgerEntry]:
     """One entry for each reason and each rule (with the version of its set), over one sale or the user's sales."""
     cases = rows_of(Case.objects.filter(state=CaseState.CANCELLED), by).select_related("appeal", "cancellation")
     counts: dict[str, Counter[str]] = {}
-    now = timezone.now()
+    now = wall_clock.now()
     for case in cases.filter(reservation__sale=sale) if sale else cases:
         state = case.appeal.state if hasattr(case, "appeal") else _without_appeal(case, now)
         for rule in _rules_of(case):

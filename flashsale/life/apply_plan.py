@@ -18,6 +18,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError
 from django.utils.translation import gettext as _
 
+from flashsale.books.reservations import lock_campaign
 from flashsale.life import schedule
 from flashsale.life.enter import digester
 from flashsale.models import Allocation, Campaign, Channel, ListEntry, Offer, Record, Sale, Stock
@@ -44,11 +45,12 @@ class Problem:
 
 
 def lock_drafts(campaign: Campaign) -> None:
-    """Locks the drafts of a campaign until the transaction ends. Call it before the first of them is read.
+    """Locks a campaign and its drafts until the transaction ends. Call it before the first of them is read.
 
     A row is saved with all its fields. Without the lock, a field that a form has changed since would get its old value
     again. The publication takes this lock, too. Published sales are not locked, because their buyers need them.
     """
+    lock_campaign(campaign.pk)
     drafts = campaign.sales.filter(state=SaleState.DRAFT).select_for_update().order_by("pk")
     list(drafts.values_list("pk", flat=True))
 
@@ -123,8 +125,11 @@ class Applied:
         if not hasattr(error, "error_dict"):
             self.wrong(line_of(""), title, " ".join(error.messages))
             return
-        for name, texts in error.message_dict.items():
+        for name, errors in error.error_dict.items():
             known = "" if name == "__all__" else names.get(name, name)
+            texts = [
+                _("This value is missing.") if one.code == "null" else text for one in errors for text in one.messages
+            ]
             self.wrong(line_of(known), known or title, " ".join(texts))
 
     def remove(self, row: models.Model, title: str, line: int) -> None:

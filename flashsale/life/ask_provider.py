@@ -6,8 +6,6 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import TypeVar
 
-from django.utils import timezone
-
 from flashsale import metrics
 from flashsale.gate.client import GateDown
 from flashsale.gate.provider_pace import next_turn
@@ -16,6 +14,7 @@ from flashsale.life.next_look import FIRST
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.providers import payments
 from flashsale.providers.payments.checked import checked_refund, checked_standing
+from flashsale.rules import wall_clock
 from flashsale.rules.states import AttemptState, RefundState, StandingState
 
 Answer = TypeVar("Answer")
@@ -58,7 +57,7 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
         # Nothing happened, so the attempt is as if no call was made. Calls that were refused together get turns that
         # are as far apart as the pace wants.
         wait = busy.after + await _next_turn(provider)
-        attempt.turn_at = timezone.now() + timedelta(seconds=wait)
+        attempt.turn_at = wall_clock.now() + timedelta(seconds=wait)
         await run_in_db_thread(_store_turn, attempt)
         return None
 
@@ -119,7 +118,7 @@ async def _wait_for_turn(attempt: PaymentAttempt, provider: payments.PaymentProv
 
     A turn is lost TURN_S after its time. Otherwise all turns that passed while no process ran would begin at once.
     """
-    now = timezone.now()
+    now = wall_clock.now()
     if attempt.turn_at is not None and attempt.turn_at > now - TURN_S:
         return (attempt.turn_at - now).total_seconds()
     if attempt.provider_id:
@@ -149,7 +148,7 @@ def _take_turn(attempt: PaymentAttempt) -> bool:
     The first look comes after that call has ended, because a look that finds nothing ends the attempt.
     """
     mine = PaymentAttempt.objects.filter(reference=attempt.reference, state=AttemptState.ASKED, turn_at__isnull=False)
-    return mine.update(turn_at=None, next_look_at=timezone.now() + FIRST) == 1
+    return mine.update(turn_at=None, next_look_at=wall_clock.now() + FIRST) == 1
 
 
 async def _in_time(call: Awaitable[Answer], account: str, name: str) -> Answer:

@@ -16,7 +16,7 @@ from flashsale.life.audit_after_sale import moved_wrongly, without_due_process
 from flashsale.life.audit_events import unlike_events
 from flashsale.life.audit_prices import ACTIVE, priced_wrongly
 from flashsale.life.audit_scope import Scope, Touched
-from flashsale.life.audit_settlement import unlike_settlements
+from flashsale.life.audit_settlement import settlements_unlike_rows
 from flashsale.life.draw import seed_of
 from flashsale.life.entries import states_in_books
 from flashsale.life.rebuild import live_sales
@@ -94,12 +94,12 @@ def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
             continue
         findings.append(_finding(promise, title, tuple(_persistent(CHECKS[promise], campaigns))))
     findings.append(_finding(0, EVENTS, tuple(_persistent(unlike_events, campaigns))))
-    findings.append(_finding(0, SETTLEMENTS, tuple(_persistent(_unlike_settlements, campaigns))))
+    findings.append(_finding(0, SETTLEMENTS, tuple(_persistent(_settlements_unlike_rows, campaigns))))
     return [*findings, _finding(0, TRAIL, tuple(_trail_broken(campaigns, head)))]
 
 
-def _unlike_settlements(scope: Scope) -> Iterator[str]:
-    return unlike_settlements(scope.campaign)
+def _settlements_unlike_rows(scope: Scope) -> Iterator[str]:
+    return settlements_unlike_rows(scope.campaign)
 
 
 def _finding(promise: int, title: str, broken: tuple[str, ...]) -> Finding:

@@ -1,9 +1,10 @@
 """Scope of an audit: some sales, and in them everything or only what was touched since the last check.
 
 How touched rows are found. PostgreSQL notes in each row which transaction wrote it (`xmin`). A check notes the oldest
-transaction that has not ended. The next check takes the rows that this or a later transaction wrote, whatever wrote
-them: a constraint, a trigger or an event may be missing, the note is not. It reads the rows of the sale alone, and of
-tables that only grow the rows since the sale's first one. SQLite has no such note: there a check reads everything.
+transaction that has not ended. The next check takes the rows that this or a later transaction wrote, by a program or
+by hand: a constraint, a trigger or an event may be missing, but the note is always there. It reads the rows of the sale
+alone, and of tables that only grow the rows since the sale's first one. SQLite has no such note: there a check reads
+everything.
 """
 
 from collections.abc import Collection, Iterable, Mapping

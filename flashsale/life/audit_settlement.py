@@ -7,12 +7,12 @@ from typing import Any
 
 from django.db.models import QuerySet, Sum
 
-from flashsale.life.settlement import WITH_US, Sums, changed_file, own_files, untaken
+from flashsale.life.settlement import WITH_US, Sums, changed_file, events_without_file, own_files
 from flashsale.models import Campaign, Event, PaymentAttempt, Refund, Reservation, SettlementDay, SettlementLine
 from flashsale.rules.states import MONEY_CAME, RefundState, ReservationState
 
 
-def unlike_settlements(campaign: Campaign) -> Iterator[str]:
+def settlements_unlike_rows(campaign: Campaign) -> Iterator[str]:
     """The files that have changed since they were made, and the reservations of which all files say something else.
 
     A reservation counts when all its events are in files.
@@ -24,7 +24,7 @@ def unlike_settlements(campaign: Campaign) -> Iterator[str]:
         if found := changed_file(file):
             yield f"settlement {file}: {found}"
     noted, books = _noted(campaign), _books(campaign)
-    waiting = set(untaken(campaign).values_list("reservation", flat=True))
+    waiting = set(events_without_file(campaign).values_list("reservation", flat=True))
     # Events that were deleted before the first file was made are in no file.
     untold = Reservation.objects.filter(sale__campaign=campaign, events_deleted__gt=0, made_at__lt=first.made_at)
     waiting.update(untold.values_list("pk", flat=True))

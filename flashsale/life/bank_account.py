@@ -1,7 +1,7 @@
 """Bank account: a buyer says where the money goes that no provider can send back, and staff get a list for transfers.
 
 the refund becomes impossible -> a letter with a sealed link -> the buyer gives an account, and may correct it
--> it stands on the list for transfers -> a person transfers the money (refund.py) -> the account can no longer change
+-> the list for transfers has it -> a person transfers the money (refund.py) -> the account can no longer change
 -> a second person confirms the transfer -> the account is deleted after KEPT
 """
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Min
-from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended, end
 from flashsale.books.other_writers import OtherWriters
@@ -27,6 +26,7 @@ from flashsale.life.give_back import give_back
 from flashsale.life.refund_window import decide_by, refund_by
 from flashsale.life.sale_card import card_of
 from flashsale.models import Cancellation, Case, Notice, PaymentAttempt, Record, Refund, Reservation, Sale
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import AttemptState, RefundReason, ReservationState
@@ -51,7 +51,7 @@ def cancel(*, reservation: uuid.UUID, channel: int, code: str) -> Reservation:
         row = rows.filter(pk=reservation, channel=channel).first()
         if row is None:
             raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
-        ended = cancel_locked(row, code=code, now=timezone.now(), by=f"channel:{channel}")
+        ended = cancel_locked(row, code=code, now=wall_clock.now(), by=f"channel:{channel}")
     bridge.run(give_back(card=card_of(row.sale), ended=ended))
     return row
 
@@ -128,7 +128,7 @@ def appeal_end(sale: Sale, now: datetime) -> datetime:
 def make_final(row: Reservation) -> EndedReservation:
     """Makes the cancellation of a locked reservation final: its limit slots are free and its refund may be sent."""
     row.limit_slots.all().delete()
-    Refund.objects.filter(attempt__reservation=row, waits=True).update(waits=False, next_look_at=timezone.now())
+    Refund.objects.filter(attempt__reservation=row, waits=True).update(waits=False, next_look_at=wall_clock.now())
     return describe_ended(row)
 
 
@@ -138,7 +138,7 @@ def free_limit_slots() -> int:
     It works for about WORK_FOR_S at most. The time to appeal has no end while the buyer was not told. Safe to repeat.
     """
     until, others = time.monotonic() + WORK_FOR_S, OtherWriters()
-    over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}
+    over = {"cancellation__appeal_until__lt": wall_clock.now(), "case__appeal": None}
     final = Reservation.restorable().filter(**over).distinct()
     done = 0
     for id_ in list(final.values_list("pk", flat=True)[:AT_ONCE]):

@@ -1,6 +1,6 @@
 """Clashes: planned sales that are open at the same time and share something, and sales at hours that are not wanted.
 
-None of it keeps a sale from being published. It is what a person should have seen before.
+A clash does not prevent a publication. People should know it before they publish.
 """
 
 from collections import defaultdict
@@ -83,7 +83,7 @@ def _channels(sale: Sale) -> set[str]:
 
 
 def _accounts(sale: Sale) -> set[str]:
-    """The accounts at payment providers that take its money. A partner that charges its own buyers is none."""
+    """The accounts at payment providers that take its money, without a partner that charges its own buyers."""
     named = {
         channel.payment_accounts or sale.campaign.payment_accounts
         for line in sale.allocations.all()

@@ -2,11 +2,11 @@
 
 How this works
 --------------
-Claim windows, holds and the opening hours of a sale run on the line's clock. It must stand while shoppers cannot
+Claim windows, holds and the opening hours of a sale run on the line's clock. It must stop while shoppers cannot
 reserve, because an outage must not cost them their turn. So the clock runs on a lease, from `since` to `until` (ms,
 wall clock of Redis). Both stores keep the lease and compute the same clock (rules/clock.py and gate/lua/prelude.lua):
 
-    line's clock = wall time, not before `since` and not after `until`, less all time that it has stood (`paused_ms`)
+    line's clock = wall time, not before `since` and not after `until`, less all time that it was stopped (`paused_ms`)
 
 The ticks renew the lease once a second, first in PostgreSQL and then in Redis. Here Redis is away from second 4 to 9:
 
@@ -15,12 +15,12 @@ The ticks renew the lease once a second, first in PostgreSQL and then in Redis. 
     last lease                  since...............until
     line's clock    0   1   2   3   4   5   6   7   8   8   8   9  10
 
-* Redis or PostgreSQL does not answer, or no process ticks: no renewal comes. The lease ends, and the clock stands in
+* Redis or PostgreSQL does not answer, or no process ticks: no renewal comes. The lease ends, and the clock stops in
   both stores without any message.
 * The first renewal afterwards adds the time since `until` to `paused_ms` and starts a new lease. The clock goes on from
-  where it stood.
+  where it stopped.
 * The wall clock jumps forward, beyond `until`: this looks like an outage and is handled as one.
-* The wall clock jumps back: the line's clock stands at `since` until the next renewal, which starts a new lease.
+* The wall clock jumps back: the line's clock stays at `since` until the next renewal, which starts a new lease.
 * A pause ends the lease in PostgreSQL (`Sale.stop_clock`), and a renewal never extends a lease that has ended.
 * The memory of Redis goes back in time: PostgreSQL keeps the sale's mark with the lease, and Redis then has a smaller
   one. Redis refuses the lease and all other work, and the next tick rebuilds the sale. Every process compares the

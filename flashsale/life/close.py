@@ -1,7 +1,6 @@
 """Close: removes a sale that is over from Redis. PostgreSQL keeps it. All holds must have ended first."""
 
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
@@ -9,7 +8,7 @@ from flashsale.gate import bridge, sale_cards
 from flashsale.life import fairness_report
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Reservation, Sale
-from flashsale.models.sale import ms
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.states import Phase, ReservationState, SaleState
 
@@ -22,7 +21,7 @@ def close(*, sale: int) -> bool:
     with transaction.atomic():
         lock_sale(sale, exclusive=True)
         row = Sale.objects.select_related("campaign").get(pk=sale)
-        if row.phase(ms(timezone.now())) not in {Phase.CLOSED, Phase.CALLED_OFF}:
+        if row.phase(wall_clock.now_ms()) not in {Phase.CLOSED, Phase.CALLED_OFF}:
             return False
         if Reservation.objects.filter(sale=row, state=ReservationState.HELD).exists():
             return False
@@ -30,7 +29,7 @@ def close(*, sale: int) -> bool:
             row.state = SaleState.CLOSED
             row.revision += 1
             row.save(update_fields=["state", "revision"])
-            record([NewEvent(EventType.SALE_CLOSED, row.pk)], timezone.now())
+            record([NewEvent(EventType.SALE_CLOSED, row.pk)], wall_clock.now())
             Record.write("close", by="clock", sale=row)
     fairness_report.store_gate_counts(sale=row)
     bridge.run(sale_cards.remove_sale(card_of(row)))

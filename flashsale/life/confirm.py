@@ -9,8 +9,6 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
-from django.utils import timezone
-
 from flashsale.books.batcher import Batcher
 from flashsale.life import ask_provider
 from flashsale.life.judge_payment import DECLINED, has_ended
@@ -20,6 +18,7 @@ from flashsale.life.settle import Order, Reply, Settled, settle
 from flashsale.life.start_payment import start_all
 from flashsale.models import PaymentAttempt, Reservation
 from flashsale.providers import payments
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AttemptState, ReservationState
 
@@ -143,10 +142,10 @@ async def _result(settled: Settled) -> Confirmed:
     Refuses PAYMENT_DECLINED while the units stay held, and EXPIRED when the hold has ended.
     """
     row, attempt = settled.row, settled.attempt
-    if row.state == ReservationState.CONFIRMED or (attempt.is_open and not has_ended(row, timezone.now())):
+    if row.state == ReservationState.CONFIRMED or (attempt.is_open and not has_ended(row, wall_clock.now())):
         await _send_back(attempt)
         return Confirmed(row, settled.text)
-    if row.state == ReservationState.HELD and not has_ended(row, timezone.now()):
+    if row.state == ReservationState.HELD and not has_ended(row, wall_clock.now()):
         raise Refused(Outcome.PAYMENT_DECLINED, DECLINED)
     await _send_back(attempt)
     own = attempt.account == payments.PartnerProvider.account

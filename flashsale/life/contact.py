@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from flashsale.rules.identity import ADDRESS_CHARS_MAX, Axis, BadValue, canonical_value, message_address
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.visible import visible
 
 NAME_CHARS_MAX = 200
 CONTACT_FIELDS = ("name", "address", "phone", "email")
@@ -15,8 +16,12 @@ _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 
 
 def checked_contact(contact: Mapping[str, str]) -> dict[str, str]:
-    """The CONTACT_FIELDS without spaces around them. Refuses BAD_IDENTITY; it names the field, never the value."""
-    values = {name: contact.get(name, "").strip() for name in CONTACT_FIELDS}
+    """The CONTACT_FIELDS without spaces around them and without invisible characters.
+
+    A mark of text direction turns around what stands beside a name: in the admin, in a letter, in a file for couriers.
+    Refuses BAD_IDENTITY; it names the field, never the value.
+    """
+    values = {name: visible(contact.get(name, "")).strip() for name in CONTACT_FIELDS}
     missing = [name for name, value in values.items() if not value]
     if missing:
         raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")

@@ -38,6 +38,7 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.events import ChannelEvent, events_between, events_by_id
 from flashsale.models import Delivery, Record, Webhook
 from flashsale.providers.webhooks import Answer, Receiver
+from flashsale.rules import wall_clock
 from flashsale.rules.states import DeliveryFailure, DeliveryState, WebhookOff
 from flashsale.rules.webhooks import GIVE_UP_AFTER, TEST_TYPE, pause_after, retry_delay, signatures
 
@@ -94,7 +95,7 @@ def _claim_due() -> list[tuple[UUID, datetime]]:
     settled = horizon().settled
     for pk in Webhook.objects.filter(off="", cursor__lt=settled).order_by("pk").values_list("pk", flat=True):
         _spread(pk, settled)
-    now = timezone.now()
+    now = wall_clock.now()
     due = Delivery.objects.filter(webhook=OuterRef("pk"), state=DeliveryState.DUE, due_at__lte=now)
     waiting = _free(now).filter(Exists(due)).order_by("pk").values_list("pk", flat=True)
     lease = now + LEASE
@@ -113,7 +114,7 @@ def _spread(webhook: UUID, settled: int) -> None:
     if row is None:
         return
     events, more = events_between(channel=row.channel_id, after=row.cursor, up_to=settled, limit=SPREAD)
-    now = timezone.now()
+    now = wall_clock.now()
     Delivery.objects.bulk_create(
         [
             Delivery(
@@ -192,7 +193,7 @@ async def _run(webhook: UUID, lease: datetime) -> None:
 
 def _next_round(webhook: UUID, lease: datetime) -> _Round | None:
     """The next messages of a webhook; None if this process does not have it any more, or it is switched off."""
-    now = timezone.now()
+    now = wall_clock.now()
     renewed = now + LEASE
     if not Webhook.objects.filter(pk=webhook, off="", leased_until=lease).update(leased_until=renewed):
         return None
@@ -262,7 +263,7 @@ async def _wait_for_turn(lane: _Lane) -> None:
 
 
 async def _send_one(lane: _Lane, found: _Round, message: _Message) -> None:
-    now = timezone.now()
+    now = wall_clock.now()
     if message.body is None:
         lane.sent.append(_Sent(message.delivery, now, Answer(None, DeliveryFailure.EVENT_DELETED, 0)))
         return
@@ -288,10 +289,11 @@ async def _send_one(lane: _Lane, found: _Round, message: _Message) -> None:
 @transaction.atomic
 def _note(webhook: UUID, sent: Sequence[_Sent]) -> bool:
     """Notes what became of the messages; whether the lane may go on."""
-    row = Webhook.objects.select_for_update().filter(pk=webhook).first()
+    locked = Webhook.objects.select_for_update(of=("self",)).select_related("channel__campaign")
+    row = locked.filter(pk=webhook).first()
     if row is None or not sent:
         return False
-    now = timezone.now()
+    now = wall_clock.now()
     failed = [one for one in sent if one.answer.failure not in {None, DeliveryFailure.EVENT_DELETED}]
     done = [one for one in sent if one.answer.failure is None]
     _count(row, now, failed=len(failed), done=len(done))
@@ -338,7 +340,7 @@ def _note_deliveries(row: Webhook, sent: Sequence[_Sent], now: datetime) -> None
             state = DeliveryState.GIVEN_UP if over else DeliveryState.DUE
         values = (
             delivery.pk, str(state), due_at, attempts, at, answer.took_ms, answer.status, str(answer.failure or ""),
-            answer.text,
+            "" if row.channel.campaign.erased_at else answer.text,
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)

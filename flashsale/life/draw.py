@@ -136,9 +136,17 @@ async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | No
 
 def waited_too_long(card: SaleCard, figures: Survey) -> bool:
     """Whether the beacon is so late that the published rule ends the sale."""
+    return figures.waits and figures.wall > waiting_ends_ms(card.opens_at, card.beacon_chain, figures.round)
+
+
+def waiting_ends_ms(opens_at: int, chain: str, round_: int) -> int:
+    """When the published rule ends a sale that still waits for its round: ms since 1970, as `opens_at`.
+
+    The round counts only where this server knows the chain that the sale has declared (`chain` is its hash).
+    """
     known = beacon.chain()
-    round_ms = 1000 * known.time_of(figures.round) if known.hash == card.beacon_chain else 0
-    return figures.waits and figures.wall > max(card.opens_at, round_ms) + BEACON_WAIT_MS
+    round_ms = 1000 * known.time_of(round_) if known.hash == chain else 0
+    return max(opens_at, round_ms) + BEACON_WAIT_MS
 
 
 def write_cohorts(

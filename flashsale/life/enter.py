@@ -1,7 +1,6 @@
 """Enter: a person whose identity is proven gets a place in a line. Entering again gives the same place."""
 
 import hmac
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from flashsale.gate.client import gate
 from flashsale.gate.messages import Caller
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
-from flashsale.rules import lottery
+from flashsale.rules import lottery, wall_clock
 from flashsale.rules.identity import Axis, BadValue, Digester
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AllocationMode
@@ -86,7 +85,7 @@ async def enter(
         raise Refused(answer)
     for later_index in answer.voided:
         await _void(card, line, later_index)
-    made_ms = time.time_ns() // 1_000_000
+    made_ms = wall_clock.now_ms()
     place = Place(card.sale, line.line_id, answer.index, made_ms, digests, by_code=channel.proves_by_code)
     return Entry(places.seal(place), answer.index, created=answer.fresh)
 

@@ -1,4 +1,4 @@
-"""Entries: at the freeze, a sale of draw version 2 commits to who stands in its lines, before any number is known.
+"""Entries: at the freeze, a sale of draw version 2 commits to who is in its lines, before any number is known.
 
 How this works
 --------------
@@ -51,10 +51,10 @@ from flashsale.rules.entries import (
     LineDigests,
     Tree,
     add_places,
-    leaves_of,
     proof_of,
     states_of,
     tile_of,
+    tiles_of,
     tree_of,
 )
 from flashsale.rules.identity import AXIS_ID
@@ -101,7 +101,7 @@ TILES: GateCache[tuple[str, int, int], tuple[bytes, bytes]] = GateCache()
 async def commit(*, card: SaleCard, cohorts: Mapping[int, int]) -> Committed | None:
     """Commits a frozen sale to the entries of its lines. Returns what the first writer wrote.
 
-    None: another process is at it, or Redis or the opening has changed since the freeze. The next tick tries again.
+    None: another process commits, or Redis or the opening has changed since the freeze. The next tick tries again.
     Safe to repeat, and in several processes at once. Raises GateDown and django.db.Error.
     """
     found = await run_in_db_thread(committed, card.sale)
@@ -139,9 +139,9 @@ def _read(card: SaleCard, cohorts: Mapping[int, int]) -> dict[int, _Read] | None
     lines = {line.line_id: LineDigests(_drawn(line, cohorts), len(axes)) for line in card.lines}
     # A bucket's number says the place of its axis among those that an entry proves. Leaves have them by axis number.
     order = sorted(range(len(axes)), key=lambda at: AXIS_ID[axes[at]])
-    table_of = {at: table for table, at in enumerate(order)}
+    axis_of = {at: axis for axis, at in enumerate(order)}
     if any(line.cohort for line in lines.values()):
-        add = partial(_add_bucket, lines, [table_of[at] for at in range(len(axes))])
+        add = partial(_add_bucket, lines, [axis_of[at] for at in range(len(axes))])
         bridge.run(gate_entries.read_places(card, add))
     found = {}
     for line in card.lines:
@@ -149,14 +149,14 @@ def _read(card: SaleCard, cohorts: Mapping[int, int]) -> dict[int, _Read] | None
         if isinstance(crowd, Outcome):
             return None
         states = states_of(digests, out=crowd.out, seen=crowd.seen, voided=bridge.run(gate_entries.voided(card, line)))
-        found[line.line_id] = _Read(states, tree_of(leaves_of(digests, states)), crowd)
+        found[line.line_id] = _Read(states, tree_of(tiles_of(digests, states)), crowd)
     return found
 
 
 def _add_bucket(
-    lines: Mapping[int, LineDigests], tables: Sequence[int], number: int, bucket: Mapping[bytes, bytes]
+    lines: Mapping[int, LineDigests], axis_of: Sequence[int], number: int, bucket: Mapping[bytes, bytes]
 ) -> None:
-    add_places(lines, tables[number % len(tables)], bucket)
+    add_places(lines, axis_of[number % len(axis_of)], bucket.items())
 
 
 def _drawn(line: LineCard, cohorts: Mapping[int, int]) -> int:
@@ -200,16 +200,10 @@ async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusi
 
     One read of PostgreSQL for a thousand entries: a process keeps the tiles that it has read.
     """
-    if not card.commits_entries:
+    known = await _known(card, line)
+    if known is None or index > known.cohort:
         return None
     key = card.commitment, line.line_id
-    known = ENTRIES.entries().get(key)
-    if known is None:
-        if not await gate_entries.root_of(card, line):
-            return None
-        known = ENTRIES.entries()[key] = await run_in_db_thread(_read_entries, line.id)
-    if index > known.cohort:
-        return None
     tiles, number = TILES.entries(), tile_of(index)
     tile = tiles.get((*key, number))
     if tile is None:
@@ -222,6 +216,24 @@ async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusi
     leaves, states = tile
     leaf, proof = proof_of(index, tile=leaves, heads=known.heads)
     return Inclusion(known.cohort, known.root, LeafState(states[(index - 1) % TILE]), leaf, proof)
+
+
+async def is_behind(*, card: SaleCard, line: LineCard, index: int) -> bool:
+    """Whether a ticket was given after the entries were fixed. False before, and where a line has no draw."""
+    known = await _known(card, line)
+    return known is not None and index > known.cohort and not line.carries
+
+
+async def _known(card: SaleCard, line: LineCard) -> _Known | None:
+    """What a line has committed to; None before its root is public. A process reads it once."""
+    if not card.commits_entries:
+        return None
+    kept, key = ENTRIES.entries(), (card.commitment, line.line_id)
+    if key not in kept:
+        if not await gate_entries.root_of(card, line):
+            return None
+        kept[key] = await run_in_db_thread(_read_entries, line.id)
+    return kept[key]
 
 
 def _read_entries(allocation: int) -> _Known:

@@ -27,6 +27,7 @@ from flashsale.models import (
     Campaign,
     Cancellation,
     Case,
+    Delivery,
     EntriesTile,
     Notice,
     PaymentAttempt,
@@ -144,6 +145,8 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     counts = {what: _delete(rows) for what, rows in personal_rows(campaign).items()}
     # Leaves are hashes of digests. The roots of the entries stay, with their counts.
     EntriesTile.objects.filter(entries__allocation__sale__campaign=campaign).delete()
+    # A receiver may have sent back what we had sent, with what the partner had attached.
+    Delivery.objects.filter(webhook__channel__campaign=campaign).update(answer="")
     # The idempotency keys are replaced, because a partner may have made them from its own order numbers.
     orders = Reservation.objects.filter(sale__campaign=campaign)
     # What it attached to them may name people, whatever it has promised.

@@ -9,9 +9,9 @@ order of another person has too, such as the address of a household, stays.
 
 The limit of a campaign is a promise to everybody. While a published sale of the campaign is not over, or another one
 is planned (a draft), the digests that count against the limit stay, with the request keys: the limit still holds for
-the person. Nothing else stays. A plan that comes to nothing keeps them for PLANNED_MOST after the last sale. Then each
-digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the same units. The request is
-done after that.
+the person. Nothing else stays. If the draft is never published, they stay for PLANNED_MOST after the last sale. Then
+each digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the same units. The
+request is done after that.
 
     approved -- places forgotten (Redis) -- rows deleted (PostgreSQL) -- digests replaced (Redis) --> done
                                                   |                                            ^
@@ -60,6 +60,7 @@ from flashsale.models import (
     Cancellation,
     Case,
     Contact,
+    Delivery,
     LimitSlot,
     Notice,
     PaymentAttempt,
@@ -223,12 +224,19 @@ def _delete_rows(row: PersonRequest) -> tuple[list[UUID], list[UUID]]:
     Notice.objects.filter(reservation__in=ids, state=NoticeState.DUE).update(state=NoticeState.DROPPED)
     Notice.objects.filter(reservation__in=ids).update(service_id="")
     Reservation.objects.filter(pk__in=ids).update(partner_reference=None, metadata=None)
+    # A receiver may have sent back what we had sent, with what the partner had attached.
+    Delivery.objects.filter(webhook__channel__in=_channels(ids), subject__in=list(map(str, ids))).update(answer="")
     Reservation.objects.filter(pk__in=over).update(asked=Cast(F("pk"), CharField()), fingerprint="")
     without_traces(RingOrder.objects.filter(reservation__in=ids))
     without_traces(Case.objects.filter(reservation__in=ids))
     _replace_slots(over)
     PersonRequest.objects.filter(pk=row.pk).update(sealed="", orders=sorted(map(str, ids)))
     return sorted(ids), sorted(over)
+
+
+def _channels(ids: Collection[UUID]) -> set[int]:
+    """The channels of these orders."""
+    return set(Reservation.objects.filter(pk__in=ids).values_list("channel", flat=True))
 
 
 def _over(ids: Collection[UUID]) -> set[UUID]:

@@ -1,5 +1,8 @@
 """Expire: holds past their deadline end in the books (PostgreSQL), then the gate (Redis) offers their units again.
 
+A hold ends a little after its deadline (`rules.clock.hold_grace_ms`), so that a partner whose confirmation was lost
+can send it again.
+
 The reaper decides by writing. When the gate holds units that were not committed, it inserts the reservation as
 abandoned under the same id. The first commit of an id wins, so a reservation is never both committed and abandoned.
 """
@@ -14,7 +17,6 @@ from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, abandon_all, describe_all_ended, end_all
 from flashsale.books.reservations import NewReservation, RefusedByBooks, lock_sale
@@ -26,6 +28,8 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.give_back import AT_ONCE, give_back
 from flashsale.life.held_request import new_reservation
 from flashsale.models import Reservation
+from flashsale.rules import wall_clock
+from flashsale.rules.clock import hold_grace_ms
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 
@@ -63,7 +67,7 @@ async def expire(*, card: SaleCard) -> int:
     done, until = 0, time.monotonic() + NO_MORE_AFTER_S
     while True:
         refused = _refused_lately(card)
-        due = await scripts.due(card, most=AT_ONCE + len(refused))
+        due = await scripts.due(card, most=AT_ONCE + len(refused), grace_ms=hold_grace_ms(card.hold_ms))
         if isinstance(due, Outcome):
             return done
         batch = islice(((uuid.UUID(id_), held) for id_, held in due[1].items() if id_ not in refused), AT_ONCE)
@@ -111,7 +115,7 @@ def _end_together(card: SaleCard, requests: HeldRequests, now_ms: int) -> tuple[
         # locked, and payments for them would wait, too.
         lock_sale(card.sale)
         due = _unlocked(requests).filter(state=ReservationState.HELD, deadline_ms__lte=now_ms)
-        ended = end_all(list(due), state=ReservationState.EXPIRED, now=timezone.now())
+        ended = end_all(list(due), state=ReservationState.EXPIRED, now=wall_clock.now())
     known = {uuid.UUID(one.reservation) for one in ended}
     rest = {id_: held for id_, held in requests.items() if id_ not in known}
     if not rest:
@@ -135,7 +139,7 @@ def write_off(card: SaleCard, requests: HeldRequests) -> list[EndedReservation]:
     lock_sale(card.sale)
     known = set(Reservation.objects.filter(pk__in=list(requests)).values_list("pk", flat=True))
     uncommitted = [new_reservation(card, held) for id_, held in requests.items() if id_ not in known]
-    abandon_all([_row(new) for new in uncommitted], now=timezone.now())
+    abandon_all([_row(new) for new in uncommitted], now=wall_clock.now())
     over = list(_unlocked(requests).filter(ended_at__isnull=False))
     return describe_all_ended(over, {row.pk: _units(requests[row.pk]) for row in over})
 

@@ -3,10 +3,10 @@
 How this works
 --------------
 The reaper (expire.py) asks Redis which holds are due. While Redis is away, it gets no answer, and the line's clock
-stands (clock_lease.py), so that an outage takes no time from claim windows. But a buyer can pay without Redis, and a
+stops (clock_lease.py), so that an outage takes no time from claim windows. But a buyer can pay without Redis, and a
 Redis that cannot start may stay away for hours. So for holds the time goes on as long as PostgreSQL answers:
 
-    time of holds = line's clock where it stands + how long this process has seen it stand while PostgreSQL answered
+    time of holds = line's clock where it stopped + how long this process has seen it stopped while PostgreSQL answered
 
 * Each web process looks every 5 s at the clocks of all sales. A clock whose lease has changed since the last look runs.
 * PostgreSQL or the process itself was away: the process begins to count anew. An outage in which people could not
@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection, transaction
-from django.utils import timezone
 
 from flashsale.books.endings import end_all
 from flashsale.books.reservations import RefusedByBooks, lock_sale
 from flashsale.models import Clock, Reservation
+from flashsale.rules import wall_clock
 from flashsale.rules.clock import CLOCK_LEASE_MS
 from flashsale.rules.states import ReservationState, SaleState
 
@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 5.0
 # With fewer looks than this, PostgreSQL or this process was away.
 LOOK_S_MAX = 3 * LOOK_S
-# The reaper has so much time to be first. A hold ends within a minute of its deadline.
+# The reaper, which waits for HOLD_GRACE_MS_MAX, has so much time to be first. A hold ends within a minute of its
+# deadline.
 GRACE_MS = 20_000
 AT_ONCE = 100
 
@@ -103,7 +104,7 @@ def _end(sale: int, ids: list[UUID]) -> int:
             lock_sale(sale)
             rows = Reservation.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
             due = list(rows.filter(state=ReservationState.HELD).order_by("pk"))
-            return len(end_all(due, state=ReservationState.EXPIRED, now=timezone.now()))
+            return len(end_all(due, state=ReservationState.EXPIRED, now=wall_clock.now()))
     except (IntegrityError, RefusedByBooks):
         if len(ids) == 1:
             log.exception("a hold cannot be ended: %s", ids[0])

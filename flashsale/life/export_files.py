@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import IO, Any
 
+from django.conf import settings
 from xlsxwriter import Workbook  # type: ignore[import-untyped]
 
+from flashsale.life.held_folder import held_folder
 from flashsale.rules.csv_lines import BYTE_ORDER_MARK, csv_lines, kept_text
 from flashsale.rules.settlements import number
 
@@ -47,7 +50,11 @@ def _all_rows(head: Sequence[str], rows: Iterable[Sequence[Any]], sums: "Sums") 
 
 def write_xlsx(file: IO[bytes], head: Sequence[str], rows: Iterable[Sequence[Any]], sums: "Sums") -> None:
     """Writes the rows to one sheet or several, and the sums to a sheet of their own."""
-    with closing(Workbook(file, NO_GUESSES)) as book:
+    # The library keeps its parts in files with names. They may have data of people.
+    with (
+        held_folder(Path(settings.VAR_DIR), "export-") as parts,
+        closing(Workbook(file, NO_GUESSES | {"tmpdir": str(parts)})) as book,
+    ):
         bold, text = book.add_format({"bold": True}), book.add_format({"num_format": "@"})
         quoted = book.add_format({"num_format": "@", "quote_prefix": True})
         sheet, at = None, 0

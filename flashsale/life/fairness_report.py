@@ -13,7 +13,6 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Count, Sum
-from django.utils import timezone
 
 from flashsale.gate import bridge, inspect, sale_cards
 from flashsale.gate.client import GateDown
@@ -35,6 +34,7 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.models.sale import ms
+from flashsale.rules import wall_clock
 from flashsale.rules.gini import GROUP_MIN, gini, merge_small_groups
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import BOUGHT, AllocationMode, Phase, ReservationState, UnitState
@@ -51,10 +51,10 @@ def report(*, sale: Sale, force: bool = False) -> dict[str, Any]:
 
     After the campaign is erased, it is the last report that was made.
     """
-    if sale.phase(ms(timezone.now())) not in OVER:
+    if sale.phase(wall_clock.now_ms()) not in OVER:
         raise Refused(Outcome.NOT_FOUND, "The report is made when the sale is over.")
     row = FairnessReport.objects.filter(sale=sale).first()
-    old = row is None or row.made_at is None or row.made_at < timezone.now() - FRESH
+    old = row is None or row.made_at is None or row.made_at < wall_clock.now() - FRESH
     if (old or force) and not sale.campaign.erased_at:
         row = _make(sale, wait=force or row is None or row.made_at is None, force=force) or row
     assert row is not None
@@ -83,7 +83,7 @@ def _make(sale: Sale, *, wait: bool, force: bool) -> FairnessReport | None:
     skip = not wait and connection.features.has_select_for_update_skip_locked
     with transaction.atomic():
         held = FairnessReport.objects.select_for_update(skip_locked=skip).filter(pk=row.pk).first()
-        now = timezone.now()
+        now = wall_clock.now()
         if held is None or (held.made_at and held.made_at >= now - FRESH and not force):
             return held
         held.document, held.made_at = _document(sale, row.counted, now), now

@@ -148,7 +148,7 @@ def _find(value: str, *, why: Why, campaign: Campaign | None, by: Any, sees_cont
     return found
 
 
-def find_in_list(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
+def search_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     """As `find_orders`, with the limit and the alarm of `find_person`, because it finds people, too."""
     with one_look(by):
         return find_orders(typed=typed, by=by, sees_contacts=sees_contacts)

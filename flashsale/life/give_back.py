@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_all_ended
 from flashsale.gate import inspect, scripts
@@ -15,6 +14,7 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Appeal, Cancellation, Reservation, Sale
 from flashsale.models.sale import ms
+from flashsale.rules import wall_clock
 from flashsale.rules.states import ReservationState
 
 # A buyer who pays waits while PostgreSQL ends the batch that contains their hold. The requests of a web process wait
@@ -29,7 +29,7 @@ async def resend_ended(*, card: SaleCard) -> int:
 
     The first message of these was lost.
     """
-    ended = await run_in_db_thread(_ended_lately, card.sale, timezone.now())
+    ended = await run_in_db_thread(_ended_lately, card.sale, wall_clock.now())
     missed = await inspect.still_held(card, [str(id_) for id_ in ended])
     for start in range(0, len(missed), AT_ONCE):
         batch = await run_in_db_thread(_describe_ended, missed[start : start + AT_ONCE])

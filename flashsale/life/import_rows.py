@@ -3,7 +3,9 @@
 The head says which table it is. All rows that cannot be read are named, by the row of the spreadsheet.
 """
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,9 +97,12 @@ def people_in(data: bytes) -> list[tuple[int, str, str]]:
 
 def apply_table(
     *, text: str, campaign: Campaign, sale: Sale | None = None, dry_run: bool, by: Any = None,
-    rows_max: int = ROWS_MAX, guessed: bool = False,
+    rows_max: int = ROWS_MAX, guessed: bool = False, seconds_max: float = math.inf,
 ) -> Applied:  # fmt: skip
-    """Applies a table to drafts of the campaign. With `sale`, the column of the sale may be missing."""
+    """Applies a table to drafts of the campaign. With `sale`, the column of the sale may be missing.
+
+    A table that takes longer than `seconds_max` changes nothing, and the problems say how far it came.
+    """
     applied = Applied()
     try:
         sheet = read_sheet(text, names=NAMES, rows_max=rows_max, guessed=guessed)
@@ -115,7 +120,7 @@ def apply_table(
         applied.notes.append(_("The file is not UTF-8. It was read as the code page of Windows: look at the names."))
     with applied.transaction(dry_run=dry_run, by=by, campaign=lambda: campaign):
         lock_drafts(campaign)
-        _Table(sheet, kind, campaign, sale, applied).apply()
+        _Table(sheet, kind, campaign, sale, applied).apply(time.monotonic() + seconds_max)
     return applied
 
 
@@ -141,14 +146,23 @@ class _Table:
         self.context = Context(campaign.zone, campaign.currency)
         self.sales = {row.code: row for row in campaign.sales.select_related("campaign")}
         self.seen: dict[tuple[str, ...], int] = {}
+        self.offers: dict[int, dict[str, Offer]] = {}
+        self.lines: dict[int, dict[str, Allocation]] = {}
 
-    def apply(self) -> None:
-        """Applies each row. A row that cannot be read is named, and the others are looked at all the same."""
+    def apply(self, until: float) -> None:
+        """Applies each row. A row that cannot be read is named, and the others are looked at all the same.
+
+        `until` is the time on the monotonic clock at which it gives up.
+        """
         if self.kind.name == "lists":
             self._lists()
             return
         verb: Callable[[Row], None] = {"slots": self._slot, "offers": self._offer, "stock": self._stock}[self.kind.name]
         for row in self.sheet.rows:
+            if time.monotonic() > until:
+                text = _("The rows up to here took too long, so nothing was changed. Divide it, or use manage.py plan.")
+                self.applied.wrong(row.number, "", text)
+                return
             if "?" in row.cells:
                 self.applied.wrong(row.number, "", _("The row has more cells than the head."))
             else:
@@ -173,7 +187,7 @@ class _Table:
         first = self.seen.setdefault(key, row.number)
         if first != row.number:
             what = {"what": "/".join(key), "row": first}
-            self.applied.wrong(row.number, "", _("%(what)s stands in row %(row)d already.") % what)
+            self.applied.wrong(row.number, "", _("%(what)s is already in row %(row)d.") % what)
         return first == row.number
 
     def _sale_of(self, row: Row) -> Sale | None:
@@ -219,9 +233,10 @@ class _Table:
         if "quantity" not in count:
             self.applied.wrong(row.number, "units", _("Write a whole number. 0: all units come from cancelled orders."))
             return
-        offer = Offer.objects.filter(sale=sale, sku=sku).first()
+        offers = self._offers_of(sale)
+        offer = offers.get(sku)
         if offer is None:
-            known = ", ".join(sale.offers.values_list("sku", flat=True)) or "–"
+            known = ", ".join(offers) or "–"
             text = _("%(found)s: no offer of the sale. Known: %(known)s.")
             self.applied.wrong(row.number, "sku", text % {"found": sku[:60] or "–", "known": known})
             return
@@ -229,9 +244,22 @@ class _Table:
         if line is not None:
             self.applied.units(line, offer, count["quantity"], lambda _name: row.number)
 
+    def _offers_of(self, sale: Sale) -> dict[str, Offer]:
+        """The offers of a sale by SKU, read once."""
+        if sale.pk not in self.offers:
+            self.offers[sale.pk] = {offer.sku: offer for offer in Offer.objects.filter(sale=sale).order_by("pk")}
+        return self.offers[sale.pk]
+
+    def _lines_of(self, sale: Sale) -> dict[str, Allocation]:
+        """The lines of a sale by code, read once."""
+        if sale.pk not in self.lines:
+            found = Allocation.objects.filter(sale=sale).select_related("sale__campaign").order_by("pk")
+            self.lines[sale.pk] = {line.code: line for line in found}
+        return self.lines[sale.pk]
+
     def _line(self, row: Row, sale: Sale, code: str) -> Allocation | None:
         """The line of a row. A row with channels makes a line that does not exist yet."""
-        line = Allocation.objects.filter(sale=sale, code=code).first()
+        line = self._lines_of(sale).get(code)
         channels = [part for part in re.split(r"[\s,;+|]+", row.cells.get("channels", "")) if part]
         title = f"{_('line')} {sale.code}/{code}"
         if line is None and not channels:
@@ -242,6 +270,7 @@ class _Table:
             line = Allocation(sale=sale)
             if not self.applied.save(line, {"code": code}, title, lambda _name: row.number):
                 return None
+            self._lines_of(sale)[code] = line
         if channels:
             self.applied.channels(line, channels, title, row.number)
         return line
@@ -254,11 +283,9 @@ class _Table:
             if sale is None:
                 continue
             code = row.cells.get("line", "")
-            if (sale.pk, code) not in lines:
-                lines[sale.pk, code] = Allocation.objects.filter(sale=sale, code=code).first()
-            line = lines[sale.pk, code]
+            line = lines[sale.pk, code] = self._lines_of(sale).get(code)
             if line is None:
-                known = ", ".join(sale.allocations.values_list("code", flat=True)) or "–"
+                known = ", ".join(self._lines_of(sale)) or "–"
                 text = _("%(found)s: no line of the sale. Known: %(known)s.")
                 self.applied.wrong(row.number, "line", text % {"found": code[:60] or "–", "known": known})
                 continue

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from cryptography.fernet import InvalidToken
 from django.db import Error
-from django.utils import timezone
 
 from flashsale import metrics
 from flashsale.books.batcher import Batcher
@@ -28,10 +28,11 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import Kind, Result, work_off
 from flashsale.life.refund import ask_about_refund, refunds_to_look_at
 from flashsale.life.settle import settle
-from flashsale.life.stray_refunds import doubt_second
+from flashsale.life.stray_refunds import note_second_payment
 from flashsale.models import Inbox, PaymentAttempt, Refund
 from flashsale.providers import payments
 from flashsale.providers.payments.checked import PARTS_MAX
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import StandingState
 
@@ -61,11 +62,11 @@ def store(*, account: str, references: Sequence[str], body: bytes, headers: Mapp
     """Stores a believed notification in one statement. The same one again is asked about again."""
     provider = payments.accounts[account]
     kept = {name: headers[name] for name in provider.headers if name in headers}
-    now = timezone.now()
+    now = wall_clock.now()
     rows = [
         Inbox(
             hash=sha256(b"\0".join([account.encode(), reference.encode(), body])).hexdigest(), account=account,
-            body=body, headers=kept, reference=reference[:80], seen_at=now, next_look_at=now,
+            body=Inbox.sealed(body, kept), headers={}, reference=reference[:80], seen_at=now, next_look_at=now,
         )
         for reference in references
     ]  # fmt: skip
@@ -178,20 +179,23 @@ async def _look_at_second(attempt: PaymentAttempt, id_: str) -> None:
     log.error("%s has a second payment at its provider: %s", attempt.reference, id_)
     asked = ask_provider.asked(attempt)._replace(provider_id=id_, parts=())
     if (await ask_provider.look_at(attempt.account, asked)).state is StandingState.PAID:
-        await run_in_db_thread(doubt_second, attempt.pk)
+        await run_in_db_thread(note_second_payment, attempt.pk)
 
 
 def _hint_in(row: Inbox) -> payments.Hint | None:
     """What a notification says that was believed when it came; None if it is not believed now. Raises ProviderDown."""
     try:
-        hints = payments.account_of(row.account).believe(bytes(row.body), row.headers)
+        hints = payments.account_of(row.account).believe(*row.as_it_came())
     except (payments.NotBelieved, ValueError):
+        return None
+    except InvalidToken:
+        log.exception("a notification of %s cannot be decrypted; the provider is asked without it", row.account)
         return None
     return next((hint for hint in hints if hint.reference == row.reference), None)
 
 
 def _store(done: Sequence[tuple[Inbox, str]]) -> None:
-    now = timezone.now()
+    now = wall_clock.now()
     groups: dict[tuple[str, datetime | None], list[int]] = defaultdict(list)
     for row, result in done:
         groups[result, row.next_look_at].append(row.pk)
@@ -211,4 +215,4 @@ NOTICES = Kind(_due, "account", _follow, next_of=lambda _row, now: now, load=_lo
 
 def forget_notifications() -> int:
     """Deletes notifications that were read long ago; returns how many."""
-    return Inbox.objects.filter(done_at__lt=timezone.now() - KEPT).delete()[0]
+    return Inbox.objects.filter(done_at__lt=wall_clock.now() - KEPT).delete()[0]

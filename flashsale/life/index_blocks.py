@@ -1,7 +1,8 @@
 """Index blocks: PostgreSQL commits indexes ahead of their use, so that a Redis without memory never gives one twice.
 
-After a loss, a rebuild lets Redis go on behind the last committed block (`Allocation.block`), whatever it has given of
-it. A process that still uses a Redis that was replaced commits no block: two servers would give the same indexes.
+After a loss, a rebuild lets Redis go on behind the last committed block (`Allocation.block`), however many of the
+block's indexes it had given. A process that still uses a Redis that was replaced commits no block: two servers would
+give the same indexes.
 """
 
 from functools import partial

@@ -14,6 +14,7 @@ from flashsale.models import Channel, PaymentAttempt, Reservation
 from flashsale.models.payment import new_reference
 from flashsale.models.sale import moment, ms
 from flashsale.providers import payments
+from flashsale.rules.clock import hold_grace_ms
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ENDED_UNPAID, AttemptState, ReservationState
 
@@ -57,13 +58,16 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     attempts = known.attempts.get(row.pk, [])
     running = next((attempt for attempt in attempts if attempt.is_open), None)
     _refuse_second_attempt(row, running, known.calls.get(request.call))
-    if running and has_ended(row, now):
+    # Only a partner has taken the money before it confirms. For other payments there is no time left to begin.
+    by_partner = choice.method == payments.PartnerProvider.account
+    grace_ms = hold_grace_ms(row.sale.hold_s * 1000) if by_partner else 0
+    if running and has_ended(row, now, grace_ms):
         return Started(row, running, Next.END)
-    refuse_ended(row, now)
+    refuse_ended(row, now, grace_ms)
     digested = digest_buyer(request, row.sale.campaign)
     if row.state == ReservationState.HELD and digested.contact_refused:
         raise digested.contact_refused
-    account, method = _method(row, request, known.places[row.pk], now)
+    account, method = _method(row, request, known.places[row.pk], now - timedelta(milliseconds=grace_ms))
     _refuse_wrong_price(row, choice.price, known.skus.get(row.pk, []))
     axes = axes_of(row.sale.campaign)
     own_slots = known.slots.get(row.pk, set())
@@ -71,7 +75,8 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     if row.state == ReservationState.CONFIRMED:
         return Started(row, None, Next.NOTHING)
     late = late_slots(axes, digested.traits)
-    if running and (running.method != choice.method or not own_slots.issuperset(late)):
+    changed = running and (running.method != choice.method or _names_another(row, running, account, choice))
+    if running and (changed or not own_slots.issuperset(late)):
         _refuse_known_reference(row, account, choice)
         return Started(row, running, Next.CLOSE)
     attempt = running or _new_attempt(row, account, method, attempts, now)
@@ -81,6 +86,14 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     # A retry has taken its own slots already.
     late = [slot for slot in late if slot not in own_slots]
     return Fresh(row, attempt, request, digested, running is None, bool(attempts), late)
+
+
+def _names_another(
+    row: Reservation, running: PaymentAttempt, account: payments.PaymentProvider, choice: PaymentChoice
+) -> bool:
+    """Whether a partner names another payment of its own than the one under way, which would count in its place."""
+    own = account.account == running.account == payments.PartnerProvider.account
+    return own and running.provider_id != payments.PartnerProvider.id_of(row.channel_id, choice.instrument)
 
 
 def _refuse_wrong_price(row: Reservation, price: int, skus: Sequence[str]) -> None:
@@ -115,18 +128,19 @@ def _refuse_known_reference(row: Reservation, account: payments.PaymentProvider,
             raise Refused(Outcome.KEY_REUSED, "This reference has paid for another order.")
 
 
-def refuse_ended(row: Reservation, now: datetime) -> None:
+def refuse_ended(row: Reservation, now: datetime, grace_ms: int = 0) -> None:
     """Refuses EXPIRED and NOT_HELD for a reservation that has ended; accepts a confirmed one."""
-    if row.state == ReservationState.EXPIRED or (row.state == ReservationState.HELD and has_ended(row, now)):
+    is_over = row.state == ReservationState.HELD and has_ended(row, now, grace_ms)
+    if row.state == ReservationState.EXPIRED or is_over:
         raise Refused(Outcome.EXPIRED, "The hold has ended.")
     if row.state not in {ReservationState.HELD, ReservationState.CONFIRMED}:
         raise Refused(Outcome.NOT_HELD, f"The reservation is {row.state}.")
 
 
-def has_ended(row: Reservation, now: datetime) -> bool:
-    """Whether the hold is over: ended in PostgreSQL, or still held there but past its deadline."""
+def has_ended(row: Reservation, now: datetime, grace_ms: int = 0) -> bool:
+    """Whether the hold is over: ended in PostgreSQL, or held there although its deadline passed `grace_ms` ago."""
     if row.state == ReservationState.HELD:
-        return row.sale.line_ms(ms(now)) >= row.deadline_ms
+        return row.sale.line_ms(ms(now)) >= row.deadline_ms + grace_ms
     return row.state != ReservationState.CONFIRMED
 
 

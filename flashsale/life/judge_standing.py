@@ -116,7 +116,7 @@ def _other_currency(
 
 
 def raise_doubt(attempt: PaymentAttempt, doubt: MoneyDoubt, now: datetime) -> None:
-    """Puts an attempt on the list of people. One that stands there keeps its date."""
+    """Puts an attempt on the list of people. An attempt that is on the list keeps its date."""
     log.error("people have to settle %s with its provider: %s", attempt.reference, doubt)
     attempt.doubt, attempt.doubt_at = doubt, attempt.doubt_at or now
 

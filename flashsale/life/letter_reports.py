@@ -8,10 +8,10 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.life.notify import stop_time_to_appeal
 from flashsale.models import Notice
+from flashsale.rules import wall_clock
 from flashsale.rules.states import NoticeState, SendingFailure
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ def apply_report(*, service_id: str, failure: SendingFailure, now: datetime | No
         return True
     if failure is not SendingFailure.COMPLAINED:
         row.state, row.sent_at = NoticeState.FAILED, None
-        stop_time_to_appeal(row, now or timezone.now())
+        stop_time_to_appeal(row, now or wall_clock.now())
     row.failure = failure
     row.save(update_fields=["state", "sent_at", "failure"])
     facts = {"kind": row.kind, "reservation": str(row.reservation_id), "failure": failure.value}

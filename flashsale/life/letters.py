@@ -22,6 +22,7 @@ from flashsale.life import sealed_links
 from flashsale.life.cancel import appeal_end
 from flashsale.life.rule_set_text import FACT_LABELS, KIND_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Campaign, Case, Contact, Notice, PaymentAttempt, Refund, Reservation
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.money import format_money
 from flashsale.rules.reasons import cancel_reason
@@ -177,7 +178,7 @@ def _bank_account(notice: Notice) -> tuple[str, dict[str, object]]:
 def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
     order = notice.reservation
     cancellation, language = order.cancellation, translation.get_language() or "id"
-    why, case, now = cancel_reason(cancellation.reason), cancellation.case, timezone.now()
+    why, case, now = cancel_reason(cancellation.reason), cancellation.case, wall_clock.now()
     until = cancellation.appeal_until or appeal_end(order.sale, now)
     has_time = cancellation.has_time_to_appeal(now)
     return _("Your order was cancelled: %(title)s") % {"title": why.title.in_language(language)}, {

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Count
-from django.utils import timezone
 
 from flashsale.gate import inspect, sale_cards
 from flashsale.life import give_back, sale_control
@@ -19,6 +18,7 @@ from flashsale.life.mend import mend
 from flashsale.life.rebuild import live_sales
 from flashsale.life.resend_confirmed import resend_confirmed, sales_with_late_orders
 from flashsale.models import ListEntry, Move, Record, Sale, Unit
+from flashsale.rules import wall_clock
 from flashsale.rules.states import UnitState
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ async def _sales_behind(books: _Books) -> set[int]:
 
 def _read_books(*, whole: bool) -> _Books:
     live = {sale: campaign for campaign, sale in live_sales().values()}
-    now = timezone.now()
+    now = wall_clock.now()
     ended = give_back.sales_with_late_ends(now) | sales_with_late_orders(now)
     stock = set(live) if whole else set(live) & (ended | _decided_lately())
     rows = Sale.objects.filter(pk__in=live).values_list("code", "campaign_id", "pk", "revision")

@@ -18,7 +18,7 @@ def next_look(attempt: PaymentAttempt, now: datetime) -> datetime | None:
     """The next time to look, None for never.
 
     An attempt that ended without money is looked at hourly for a day. An open attempt always has a next look: one that
-    is still open a day after its end is looked at daily, and stands on the list of people (`waiting_money.py`).
+    is still open a day after its end is looked at daily, and is on the list of people (`waiting_money.py`).
     """
     if attempt.account == PartnerProvider.account:
         return now + PARTNER if attempt.is_open else None

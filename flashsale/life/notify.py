@@ -14,7 +14,6 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
-from django.utils import timezone
 
 from flashsale import metrics
 from flashsale.books.idle_limit import allow_long_idle
@@ -25,6 +24,7 @@ from flashsale.life.forget_contacts import forget_unneeded
 from flashsale.life.letters import compose
 from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund, Restriction
 from flashsale.providers.messages.failures import Failure, failure_of
+from flashsale.rules import wall_clock
 from flashsale.rules.states import OPEN_ATTEMPTS, NoticeState, RefundState, ReservationState, SendingFailure
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ def _drop_paid() -> None:
 
 def _due() -> "QuerySet[Notice]":
     """Due notices that no other worker has locked. They become locked."""
-    due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=timezone.now()).order_by("due_at", "pk")
+    due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=wall_clock.now()).order_by("due_at", "pk")
     # Nothing is sent to a person who has asked for that. The letters wait, and go out if the restriction is lifted.
     due = due.exclude(Exists(Restriction.objects.filter(reservation=OuterRef("reservation"))))
     if connection.features.has_select_for_update_skip_locked:
@@ -98,7 +98,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
     notice.service_id = ""
     failure = _hand_over(notice, server)
     notice.attempts += 1
-    now = timezone.now()
+    now = wall_clock.now()
     if failure is None:
         notice.state, notice.sent_at, notice.failure, notice.smtp_code = NoticeState.SENT, now, "", None
     else:

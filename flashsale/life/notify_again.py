@@ -8,10 +8,10 @@ from typing import Any
 
 from cryptography.fernet import InvalidToken
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.life.notify import begin_time_to_appeal, stop_time_to_appeal
 from flashsale.models import Contact, Notice, Record
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import NoticeState
@@ -62,7 +62,7 @@ def told(*, notice: Notice, by: Any) -> Notice:
     if row.state == NoticeState.SENT:
         raise Refused(Outcome.FORBIDDEN, "The letter is sent.")
     if row.state != NoticeState.TOLD:
-        row.state, row.sent_at = NoticeState.TOLD, timezone.now()
+        row.state, row.sent_at = NoticeState.TOLD, wall_clock.now()
         row.save(update_fields=["state", "sent_at"])
         begin_time_to_appeal(row, row.sent_at)
         _note("told", row, by)
@@ -75,7 +75,7 @@ def _locked(notice: Notice) -> Notice:
 
 
 def _make_due(row: Notice) -> None:
-    row.state, row.due_at, row.attempts, row.sent_at = NoticeState.DUE, timezone.now(), 0, None
+    row.state, row.due_at, row.attempts, row.sent_at = NoticeState.DUE, wall_clock.now(), 0, None
     row.save(update_fields=["state", "due_at", "attempts", "sent_at"])
     stop_time_to_appeal(row, row.due_at)
 

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.utils import timezone
 
 from flashsale.life.judge_payment import deadline_of, refuse_ended
 from flashsale.life.receipt import public_keys, signer
 from flashsale.models import Channel, CheckoutPass, Reservation
-from flashsale.rules import passes, receipts
+from flashsale.rules import passes, receipts, wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 
@@ -41,7 +40,7 @@ def issue(*, reservation: Reservation) -> IssuedPass:
     If the process dies after the commit, the caller gets no pass, and asks for the next one.
     Refuses NOT_FOUND for a channel without a checkout, EXPIRED and NOT_HELD.
     """
-    channel, now = reservation.channel, timezone.now()
+    channel, now = reservation.channel, wall_clock.now()
     if not channel.checkout_url:
         raise Refused(Outcome.NOT_FOUND, "This channel has no checkout of its own.")
     _refuse_unless_held(reservation, now)
@@ -83,7 +82,7 @@ def redeem(*, text: str, channel: int, call: int) -> RedeemedPass:
     ours = CheckoutPass.objects.filter(reservation=row, redeemed=brought.number)
     mark = ours.filter(call=call).first()
     if mark is None:
-        now = timezone.now()
+        now = wall_clock.now()
         _refuse_unless_held(row, now)
         if now.timestamp() >= brought.expires:
             raise Refused(Outcome.PASS_OVER, "The pass has ended. The buyer gets a new one on our page.")

@@ -3,9 +3,8 @@
 import math
 import uuid
 
-from django.utils import timezone
-
 from flashsale.models import PaymentAttempt
+from flashsale.rules import wall_clock
 from flashsale.rules.states import OPEN_ATTEMPTS, PaymentState
 
 # A longer wait is asked about in between, so that a buyer sees that it goes on.
@@ -18,7 +17,7 @@ def seconds_until(attempt: PaymentAttempt | None) -> int:
     """Whole seconds after which the same request asks again, at least 1; 0 for an attempt that waits for no turn."""
     if attempt is None or attempt.turn_at is None or attempt.payment_state != PaymentState.PREPARING:
         return 0
-    return min(ASK_S_MAX, max(1, math.ceil((attempt.turn_at - timezone.now()).total_seconds() / SPREAD)))
+    return min(ASK_S_MAX, max(1, math.ceil((attempt.turn_at - wall_clock.now()).total_seconds() / SPREAD)))
 
 
 def seconds_until_turn(*, reservation: uuid.UUID) -> int:

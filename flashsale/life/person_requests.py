@@ -1,7 +1,7 @@
 """Requests of people about their data: taken, answered within 72 hours, and closed with a reason.
 
     find, export   open -> done
-    correct        open -> done, each change once more while it is open
+    correct        open -> done; fields may be corrected again and again while it is open
     restrict       open -> done -> lifted
     erase          open -> approved by a second person -> done (erase_person.py)
     any            open -> refused, with a reason
@@ -12,6 +12,7 @@ Only values that the person has proven to be theirs belong there, because an ord
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -46,6 +47,7 @@ class Known(NamedTuple):
 def take(*, kind: str, values: Mapping[str, str], proof: str, received_at: datetime, by: Any) -> PersonRequest:
     """A new request; it is due 72 hours after it was received. It counts as a search (`find_person.one_look`).
 
+    Safe to repeat: the same words of the same member of staff are the request that is open already.
     Raises ValidationError for an impossible value, and for too many searches and requests.
     """
     with one_look(by):
@@ -63,6 +65,11 @@ def _taken(*, kind: str, values: Mapping[str, str], proof: str, received_at: dat
             raise ValidationError({name: _("This cannot be read. Nothing was saved.")}) from error
     if received_at > timezone.now():
         raise ValidationError({"received_at": _("This time is still to come.")})
+    open_ones = PersonRequest.objects.filter(state=State.OPEN, kind=kind, received_at=received_at, made_by=by)
+    for taken in open_ones.filter(proof=proof):
+        with suppress(ValidationError):  # a request that this server cannot read is another one
+            if values_of(taken) == known:
+                return taken
     with transaction.atomic():
         row = PersonRequest.objects.create(
             kind=kind, proof=proof, received_at=received_at, due_at=received_at + ANSWER_WITHIN, made_by=by,

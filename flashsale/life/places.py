@@ -4,7 +4,7 @@ from functools import cache
 
 from django.conf import settings
 
-from flashsale.gate import sale_cards
+from flashsale.gate import due_sales, sale_cards
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome, Refused
@@ -21,9 +21,15 @@ def keyring() -> Keyring:
 
 
 async def sale_card(*, code: str) -> SaleCard:
-    """The sale card of a published sale, by the sale's code. Refuses NOT_FOUND."""
+    """The sale card of a published sale, by the sale's code. Refuses NOT_FOUND.
+
+    Refuses NOT_READY while it is not known whether Redis has all sales. After a loss, a process that has never read the
+    card must not say that there is no such sale: a partner believes that answer.
+    """
     found = await sale_cards.card_of(code)
     if found is None:
+        if not await due_sales.is_loaded():
+            raise Refused(Outcome.NOT_READY)
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     return found
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.life.not_read_text import not_read_text
 from flashsale.models.campaign import zone_name, zone_names
-from flashsale.models.sale import TIME_FIRST
+from flashsale.models.sale import TIME_FIRST, possible_time
 from flashsale.rules.typed_values import SECOND, NotRead, Why, read_duration, read_money, read_time
 
 
@@ -45,6 +45,8 @@ def read(reader: Reader, value: Any, context: Context) -> Any:
         return reader(value, context)
     except NotRead as error:
         raise ValidationError(not_read_text(error)) from error
+    except OverflowError as error:  # a time before the year 1, or after 9999
+        raise ValidationError(not_read_text(NotRead(Why.NO_TIME, str(value)))) from error
 
 
 def text(value: Any, _context: Context) -> str:
@@ -105,7 +107,9 @@ def moment(value: Any, context: Context) -> datetime:
     """A time. With the opening known, a time of its day is enough."""
     if isinstance(value, datetime):
         value = value.isoformat(" ")
-    return read_time(str(value), context.zone, day_of=context.opens_at)
+    found = read_time(str(value), context.zone, day_of=context.opens_at)
+    possible_time(found)
+    return found
 
 
 def before_opening(value: Any, context: Context) -> datetime:

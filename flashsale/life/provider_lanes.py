@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 from django.db import Error, connection, transaction
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 
 from flashsale import metrics
 from flashsale.gate.client import GateDown
 from flashsale.gate.provider_pace import background_wait
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.providers import payments
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Refused
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ async def work_off(
 
 
 def _accounts(kinds: Sequence[Kind]) -> list[str]:
-    now = timezone.now()
+    now = wall_clock.now()
     found = {
         account
         for kind in kinds
@@ -214,7 +214,7 @@ def _next_round(lane: _Lane, kinds: Sequence[Kind]) -> list[_Job]:
 
 
 def _claim(kind: Kind, account: str, most: int) -> list[_Job]:
-    now = timezone.now()
+    now = wall_clock.now()
     lease = now + LEASE
     with transaction.atomic():
         due = kind.due(now).filter(**{kind.account: account})
@@ -236,7 +236,7 @@ def _release(lane: _Lane) -> None:
     Rows for which there was no time are due as before.
     """
     asked, lane.asked = lane.asked, []
-    now = timezone.now()
+    now = wall_clock.now()
     again = now + AGAIN
     dates = [(job, job.kind.next_of(job.row, now) if result is Result.DONE else again) for job, result in asked]
     if lane.is_over:

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
 from flashsale.books.events import of_refund, record
@@ -42,6 +41,7 @@ from flashsale.life.refund_window import refund_by
 from flashsale.life.stray_refunds import count_after_all, replaced_by
 from flashsale.models import Notice, PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers import payments
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AttemptState, NoticeState, RefundReason, RefundState
 
@@ -89,7 +89,7 @@ def _due(now: datetime) -> "QuerySet[Refund]":
 
 def _claim(attempt: int) -> list[Refund]:
     """Takes the due refunds of one attempt, so that the sweep does not ask at the same time."""
-    now = timezone.now()
+    now = wall_clock.now()
     rows = list(_due(now).filter(attempt=attempt))
     Refund.objects.filter(pk__in=[row.pk for row in rows]).update(next_look_at=now + LEASE)
     return rows
@@ -103,7 +103,7 @@ def refunds_to_look_at() -> "QuerySet[Refund]":
     asked = Q(state__in=[RefundState.SENT, RefundState.CONFIRMED], transferred_by=None)
     given_up = Q(state__in=[*GIVEN_UP, RefundState.CONFIRMED], times__gt=0, astray_at=None)
     own = Refund.objects.filter(asked | given_up & ~Q(attempt__account=payments.PartnerProvider.account))
-    recent = own.filter(made_at__gt=timezone.now() - MAY_FAIL_FOR)
+    recent = own.filter(made_at__gt=wall_clock.now() - MAY_FAIL_FOR)
     return recent.select_related("attempt").prefetch_related("attempt__refunds").order_by("pk")
 
 
@@ -131,7 +131,7 @@ async def _ask_and_store(row: Refund) -> payments.RefundStanding:
 @transaction.atomic
 def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> None:
     """Stores what the provider says about refunds, unless another process has settled them meanwhile."""
-    now = timezone.now()
+    now = wall_clock.now()
     orders = _locked_orders({row.attempt.reservation_id for row, _ in answers})
     ids = [row.pk for row, _ in answers]
     still = Refund.objects.select_for_update(of=("self",)).select_related("attempt")
@@ -219,7 +219,7 @@ def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
     money are made one after the other for an attempt, so that each replaces one of the same amount. The others stay
     failed, and the same call makes them later.
     """
-    now = timezone.now()
+    now = wall_clock.now()
     order = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation)
     failed = Refund.objects.filter(attempt__reservation=reservation, state=RefundState.FAILED)
     again: dict[tuple[int, str], tuple[int, NewRefund]] = {}
@@ -247,7 +247,7 @@ def send_before_appeal(*, refund: int, by: Any) -> bool:
     row = _locked(refund)
     if not row.waits:
         return False
-    row.waits, row.next_look_at = False, timezone.now()
+    row.waits, row.next_look_at = False, wall_clock.now()
     row.save(update_fields=["waits", "next_look_at"])
     _record("refund_early", row, by)
     return True
@@ -259,7 +259,7 @@ def send_by_hand(*, refund: int, by: Any) -> bool:
     row = _locked(refund)
     if row.state != RefundState.FAILED:
         return False
-    now = timezone.now()
+    now = wall_clock.now()
     row.state, row.next_look_at = RefundState.IMPOSSIBLE, now + PEOPLE
     row.save(update_fields=["state", "next_look_at"])
     record([of_refund(row)], now)
@@ -281,7 +281,7 @@ def transferred(*, refund: int, reference: str, by: Any) -> bool:
         return False
     require_another_person(row.attempt.reservation, by)
     row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
-    now = timezone.now()
+    now = wall_clock.now()
     row.next_look_at, row.transferred_at = now + PEOPLE, now
     row.save(update_fields=["state", "provider_id", "transferred_by", "transferred_at", "next_look_at"])
     record([of_refund(row)], now)
@@ -294,9 +294,9 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     """A second person has seen the transfer on the account statement, or it is not there: then it is made again.
 
     A bank may send money back weeks after the transfer was confirmed. Then the buyer gets the letter again, and may
-    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer. To confirm
-    is refused to a person who has changed the buyer's e-mail address, too, and while the person who made the transfer
-    is switched off.
+    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer and to a
+    person who has changed the buyer's e-mail address, and to everybody while the person who made the transfer is
+    switched off.
     """
     row = _locked(refund)
     came_back = row.state == RefundState.CONFIRMED and row.transferred_by_id is not None and not arrived
@@ -308,7 +308,7 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
         require_another_person(row.attempt.reservation, by)
         if row.transferred_by and not row.transferred_by.is_active:
             raise Refused(Outcome.FORBIDDEN, SWITCHED_OFF)
-    now = timezone.now()
+    now = wall_clock.now()
     if arrived:
         row.state, row.confirmed_by, row.settled_at, row.next_look_at = RefundState.CONFIRMED, by, now, None
     else:
@@ -346,7 +346,7 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
     """
     if not payments.PartnerProvider.is_reference(reference):
         raise Refused(Outcome.MALFORMED, "reference: 1 to 100 visible ASCII characters.")
-    now = timezone.now()
+    now = wall_clock.now()
     _locked_orders([reservation])
     own = Refund.objects.select_related("attempt__reservation").filter(
         attempt__reservation=reservation,
@@ -378,7 +378,7 @@ def send_mismatch_back(*, reservation: uuid.UUID, by: Any = None) -> bool:
     found = PaymentAttempt.objects.select_for_update().filter(reservation=reservation, state=AttemptState.MISMATCH)
     unsent = (row for row in found.prefetch_related("refunds") if row.refund is None)
     rows = [NewRefund(row, RefundReason.MISMATCH, row.paid, refund_by(row)) for row in unsent if row.paid]
-    add_refunds(rows, timezone.now())
+    add_refunds(rows, wall_clock.now())
     if rows:
         order = Reservation.objects.select_related("sale").get(pk=reservation)
         Record.write("send_back", by=by, sale=order.sale, subject=order)

@@ -1,4 +1,4 @@
-"""Rehearse: a copy of a sale in test mode on this installation, with a simulated crowd, thrown away at its end.
+"""Rehearse: a copy of a sale in test mode on this installation, with a simulated crowd, deleted at its end.
 
 How this works
 --------------

@@ -3,13 +3,13 @@
 import uuid
 
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.books.endings import describe_ended, end
 from flashsale.gate import bridge
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Reservation
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 
@@ -29,7 +29,7 @@ def release(*, reservation: uuid.UUID, channel: int) -> Reservation:
         if row is None:
             raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
         if row.state == ReservationState.HELD:
-            ended = end(row, state=ReservationState.RELEASED, now=timezone.now())
+            ended = end(row, state=ReservationState.RELEASED, now=wall_clock.now())
         elif row.state == ReservationState.RELEASED:
             ended = describe_ended(row)
         else:

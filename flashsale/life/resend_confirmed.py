@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.utils import timezone
-
 from flashsale.gate import inspect, scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Reservation
+from flashsale.rules import wall_clock
 from flashsale.rules.states import ReservationState
 
 # How far a process looks back the first time, and how far before its last look. Longer than any process pauses between
@@ -35,7 +34,7 @@ async def resend_confirmed(*, card: SaleCard) -> int:
 
     It looks only at orders since the last look, so its work grows with the orders of ten seconds and not with the sale.
     """
-    now, looked = timezone.now(), LOOKED.entries()
+    now, looked = wall_clock.now(), LOOKED.entries()
     since = looked.get(card.commitment, now - FIRST) - OVERLAP
     orders = await run_in_db_thread(_confirmed_between, card.sale, since, now - ON_ITS_WAY)
     missed = set(await inspect.still_due(card, [order.id for order in orders]))

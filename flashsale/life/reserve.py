@@ -159,9 +159,10 @@ async def _take(
         card, line, place, channel=channel, number=number, items=positions, key=owned_key, attached=attached
     )
     held = await scripts.reserve(card, line, seed=seed, request=request)
-    unseen = Outcome.PLACE_SPENT if line.carries else Outcome.PLACE_LEFT
-    if held is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
-        # The gate had lost its memory, and the look has shown it the token of this place for the first time.
+    unseen = (Outcome.PLACE_SPENT, PlaceState.SPENT) if line.carries else (Outcome.PLACE_LEFT, PlaceState.LEFT)
+    if held is unseen[0] and (await look(card=card, line=line, place=place)).state is not unseen[1]:
+        # The gate had lost its memory, and the look has shown it the token of this place for the first time. Now the
+        # gate knows the right answer: it may also be that the place is not called yet.
         held = await scripts.reserve(card, line, seed=seed, request=request)
     if isinstance(held, Outcome):
         raise Refused(held)

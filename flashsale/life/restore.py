@@ -1,7 +1,7 @@
-"""Restore: makes a database that comes from a backup fit to be used, before a server uses it.
+"""Restore: prepares a database that comes from a backup, before a server uses it.
 
-What happened after the backup is lost: orders, payments, entries. The books (PostgreSQL) cannot know it, so nothing may
-be sold and no number given twice until people have compared the orders with the payment providers:
+What happened after the backup is lost: orders, payments, entries. The books (PostgreSQL) do not know them. So nothing
+is sold, and no number is given twice, until people have compared the orders with the payment providers:
 
     * every sale that runs is paused, with a message to shoppers
     * Redis forgets all sales, and loads them from PostgreSQL under an epoch that no lost decision can have

@@ -136,8 +136,8 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                 ],
                 [
                     _(
-                        "What a person causes who orders for relatives, %(count)d people together, gives %(points)d "
-                        "points at most."
+                        "When one person orders for relatives (%(count)d people together), what the orders share gives "
+                        "%(points)d points at most."
                     )
                     % {"count": rules.free_size, "points": rules.relatives_most}
                 ],

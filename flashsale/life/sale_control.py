@@ -4,7 +4,7 @@ Each is safe at any time and safe to repeat.
 
 PostgreSQL stores the decision under an exclusive lock of the sale's row. Every commit of a reservation takes the same
 lock in share mode, so no reservation slips past a decision. Then the decision goes to Redis with a revision, so that an
-older decision never replaces a newer one. When Redis does not answer (GateDown), the decision holds all the same,
+older decision never replaces a newer one. When Redis does not answer (GateDown), the decision still holds,
 because PostgreSQL refuses what it forbids. Repeat the call to update Redis; otherwise the web processes do it, within
 10 s.
 
@@ -20,7 +20,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.events import NewEvent, record
@@ -34,6 +33,7 @@ from flashsale.life.mend import mend
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
+from flashsale.rules import wall_clock
 from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
 from flashsale.rules.events import EventType
 from flashsale.rules.polling import LATEST_MS
@@ -57,7 +57,7 @@ DECISION_FIELDS = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", 
 
 
 def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
-    """Pauses a sale. Once this returns, no new reservation is made, and the line's clock stands.
+    """Pauses a sale. Once this returns, no new reservation is made, and the line's clock is stopped.
 
     Raises ValidationError when the sale is not published or is over.
     """
@@ -253,7 +253,7 @@ def _now() -> datetime:
     try:
         return moment(bridge.run(wall_ms()))
     except GateDown:
-        return timezone.now()
+        return wall_clock.now()
 
 
 @contextmanager

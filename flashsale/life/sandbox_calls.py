@@ -87,7 +87,9 @@ def sale_of(*, reservation: UUID, channel: int) -> int | None:
 
 
 def attempt_of(*, reference: str, channel: int) -> PaymentAttempt | None:
-    """A payment attempt of the channel, by our reference."""
+    """A payment attempt of the channel, by our reference. None for a text that PostgreSQL could not look for."""
+    if "\0" in reference:
+        return None
     rows = PaymentAttempt.objects.filter(reference=reference, reservation__channel=channel)
     return rows.select_related("reservation").first()
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.events import NewEvent, record
-from flashsale.books.reservations import lock_sale
+from flashsale.books.reservations import lock_campaign, lock_sale
 from flashsale.life import two_people
 from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
@@ -345,6 +345,8 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
     published then, and the web processes load it within 10 s after Redis answers again.
     """
     with transaction.atomic():
+        # An erasure takes this lock, too. So either the erasure finds this sale, or this finds the campaign erased.
+        lock_campaign(sale.campaign_id)
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
         if sale.state == SaleState.DRAFT:
@@ -354,7 +356,7 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
                 return sale
             _publish(sale, now)
             record([NewEvent(EventType.SALE_PUBLISHED, sale.pk, data=times_of(sale))], now)
-            Record.write("publish", by=by, sale=sale, facts=_published_terms(sale))
+            Record.write("publish", by=by, sale=sale, facts=published_terms(sale))
     if sale.epoch == 0:
         rebuild(sale=sale.pk)
         sale.refresh_from_db()
@@ -362,8 +364,7 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
 
 
 def _check(sale: Sale, now: datetime) -> None:
-    # An erasure takes this lock too. So either the erasure finds this sale, or this finds the campaign erased.
-    sale.campaign = Campaign.objects.select_for_update(no_key=True).get(pk=sale.campaign_id)
+    sale.campaign = lock_campaign(sale.campaign_id)
     problems = problems_of(sale=sale, now=now)
     if problems:
         raise ValidationError(problems)
@@ -384,7 +385,7 @@ def _publish(sale: Sale, now: datetime) -> None:
         create_units(stock, first=1, last=stock.quantity)
 
 
-def _published_terms(sale: Sale) -> dict[str, Any]:
+def published_terms(sale: Sale) -> dict[str, Any]:
     """The terms that shoppers and partners rely on from now on. The audit trail keeps them."""
     units: dict[str, dict[str, int]] = {}
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):

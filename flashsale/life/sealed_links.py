@@ -1,7 +1,7 @@
 """Links in e-mails to buyers: URLs with an encrypted token, which people cannot forge, and which expire.
 
-The token is the fragment of the URL. A browser keeps the fragment to itself, so the token stands in no access log of a
-proxy or server and in no Referer.
+The token is the fragment of the URL. A browser does not send the fragment, so no access log of a proxy or server and no
+Referer has the token.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from datetime import timedelta
 from enum import StrEnum
 
 from django.conf import settings
-from django.utils import timezone
 
 from flashsale.life import places
 from flashsale.models.sale import ms
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import LetterLink, TokenRefused
 
@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 @contextmanager
 def without_tokens() -> Iterator[None]:
-    """Links that are made meanwhile lead nowhere: for letters that staff read, who must not act as the buyer."""
+    """Inside this context, links have no tokens. Staff read such letters, and staff must not act as the buyer."""
     before = _hidden.set(True)
     try:
         yield
@@ -50,7 +50,7 @@ def path(kind: Kind, row: int) -> str:
     """The path of a link to this row, with the token as its fragment. It works for LIFE or ORDER_LIFE from now."""
     if _hidden.get():
         return f"/{kind}#…"
-    until = ms(timezone.now() + (ORDER_LIFE if kind is Kind.ORDER else LIFE))
+    until = ms(wall_clock.now() + (ORDER_LIFE if kind is Kind.ORDER else LIFE))
     return f"/{kind}#{places.keyring().seal(kind, LetterLink(row, until).pack())}"
 
 
@@ -66,6 +66,6 @@ def row_id_of(kind: Kind, token: str) -> int:
         link = LetterLink.unpack(places.keyring().open(kind, token))
     except TokenRefused as error:
         raise Refused(Outcome.NOT_FOUND, "This link is not one of ours.") from error
-    if link.until_ms < ms(timezone.now()):
+    if link.until_ms < wall_clock.now_ms():
         raise Refused(Outcome.EXPIRED, "The link has expired.")
     return link.row

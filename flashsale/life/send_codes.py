@@ -16,7 +16,6 @@ import asyncio
 import hmac
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from flashsale.gate.client import GateCache, GateDown
 from flashsale.life.places import keyring
 from flashsale.providers import messages
 from flashsale.providers.messages.base import Later, Message, NotSent, Report, Sender, Unanswered
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import TokenRefused, code_digits
@@ -50,7 +50,7 @@ TASKS: GateCache[asyncio.Task[None], None] = GateCache()
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a code stands: waiting, sent, unanswered, delivered or failed, and by which senders.
+    """How far a code is: waiting, sent, unanswered, delivered or failed, and by which senders.
 
     `next` is the sender that follows if this one does not deliver, and `next_ms` when it follows an unanswered one (ms
     since 1970, 0: not known). `is_final`: nothing more happens to the code.
@@ -83,7 +83,7 @@ async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str)
 
 
 async def standing(*, nonce: bytes) -> Standing | None:
-    """Where the code of this nonce stands; None if it is not valid any more. Raises GateDown."""
+    """How far the code of this nonce is; None if it is not valid any more. Raises GateDown."""
     code = await code_queue.read(nonce.hex())
     if code is None:
         return None
@@ -261,7 +261,7 @@ async def _may_spend(sender: Sender) -> bool:
 
 
 def _day() -> str:
-    return datetime.now(UTC).strftime("%Y%m%d")
+    return wall_clock.now().strftime("%Y%m%d")
 
 
 def _digest(sender: str, reference: str) -> str:

@@ -49,7 +49,6 @@ from math import ceil
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, transaction
-from django.utils import timezone
 
 from flashsale.books import call_keys, orders
 from flashsale.books.batcher import Batcher
@@ -69,10 +68,11 @@ from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
 from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
-from flashsale.life.stray_refunds import doubt_refunds, stop_refunds
+from flashsale.life.stray_refunds import note_refund_doubts, stop_refunds
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
@@ -190,7 +190,7 @@ _settling: Batcher[Answer, Settled] = Batcher("settle-payments", settle_all)
 
 
 def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[Settled]:
-    now = timezone.now()
+    now = wall_clock.now()
     with transaction.atomic():
         rows = orders.lock_reservations({owners[answer.reference] for answer in answers})
         attempts = orders.lock_attempts([answer.reference for answer in answers])
@@ -270,7 +270,7 @@ def _write(
     )
     reversed_ones = [change.attempt for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
-        doubt_refunds(reversed_ones, now)
+        note_refund_doubts(reversed_ones, now)
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     record([event for change in changes for event in _events(change)], now)
     if reversed_ones:
@@ -375,7 +375,7 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
     epoch_now, state = lock_sale(sale)
     row = orders.lock_reservations([owner])[owner]
     attempt = PaymentAttempt.objects.select_for_update().get(reference=reference)
-    attempt.reservation, now = row, timezone.now()
+    attempt.reservation, now = row, wall_clock.now()
     if not is_late(row, attempt, standing):
         return Settled(row, attempt)
     if units and (epoch != epoch_now or state == SaleState.PAUSED):

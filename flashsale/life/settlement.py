@@ -16,7 +16,7 @@ to what PostgreSQL says of it (`audit` compares).
     refund.failed or any other, later        that money below 0
 
 How a day is cut. Events are read up to a horizon (books/events.py), and a slow transaction may bring an older event
-later. Such an event stands in the file of the next day that is made, with its own time:
+later. Such an event is in the file of the next day that is made, with its own time:
 
     events of day D  =  events up to the id `upto` of D that happened before D ended
                         without those of the earlier days
@@ -108,7 +108,7 @@ def _settled_campaigns() -> "QuerySet[Campaign]":
     return Campaign.objects.filter(sandbox_of=None).exclude(frozen_at=None)
 
 
-def untaken(campaign: Campaign) -> "QuerySet[Event]":
+def events_without_file(campaign: Campaign) -> "QuerySet[Event]":
     """The events of reservations of a campaign that are in no file yet."""
     last = SettlementDay.objects.filter(campaign=campaign).order_by("-date").first()
     rows = Event.objects.filter(sale__campaign=campaign, reservation__isnull=False)
@@ -120,7 +120,7 @@ def untaken(campaign: Campaign) -> "QuerySet[Event]":
 def lags_behind(*, before: datetime) -> bool:
     """Whether an event of a reservation that is older than this is in no file yet."""
     campaigns = _settled_campaigns()
-    late = next((one for one in campaigns if untaken(one).filter(at__lt=before).exists()), None)
+    late = next((one for one in campaigns if events_without_file(one).filter(at__lt=before).exists()), None)
     if late is not None:
         log.error("the settlements of %s are late, so old events are kept: manage.py settlement make", late.code)
     return late is not None
@@ -133,7 +133,7 @@ def _make_next(campaign: Campaign, now: datetime) -> bool:
     One transaction makes the whole day. If the process dies before the commit, the next call makes the same files.
     """
     settled = horizon().settled
-    events = untaken(campaign).filter(pk__lte=settled)
+    events = events_without_file(campaign).filter(pk__lte=settled)
     first = events.aggregate(first=Min("at"))["first"]
     if first is None:
         return False

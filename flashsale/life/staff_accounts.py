@@ -57,7 +57,7 @@ def reset_second_factor(*, user: User, by: Any) -> int:
 
 
 def left_after_new_password(user: User) -> list[str]:
-    """What opens something without the password that a superuser has just given, in words; empty for nothing."""
+    """What still opens the admin or the calendar after a superuser has given a new password, in words; may be empty."""
     counts = [
         (Authenticator.objects.filter(user=user).count(), _("%(count)d devices and sets of recovery codes")),
         (SocialAccount.objects.filter(user=user).count(), _("%(count)d linked identities")),

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from flashsale.books import call_keys, orders
 from flashsale.books.events import of_payment, record
@@ -20,6 +19,7 @@ from flashsale.life.buyer_digests import slot_requests
 from flashsale.life.judge_payment import Fresh, Known, judge
 from flashsale.life.payment_request import AnsweredBefore, CallKey, Next, Started, StartRequest
 from flashsale.models import Contact, PaymentAttempt, Trait
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 
@@ -89,12 +89,12 @@ def _bind_refused(request: StartRequest) -> None:
     """Binds the key of a request that the tables refused, because that took back the key, too."""
     if isinstance(request.call, CallKey) and not call_keys.bound_calls([request.call[:2]]):
         with suppress(IntegrityError):  # another process has bound it just now
-            call_keys.bind_calls({request.call[:2]: (request.call.fingerprint, "")}, timezone.now())
+            call_keys.bind_calls({request.call[:2]: (request.call.fingerprint, "")}, wall_clock.now())
 
 
 def _start(requests: Sequence[StartRequest]) -> Answers:
     """Locks the reservations, judges every request, and writes what starts. A refused request keeps its key, too."""
-    now = timezone.now()
+    now = wall_clock.now()
     answers: Answers = []
     fresh: list[Fresh] = []
     with transaction.atomic():

@@ -6,7 +6,7 @@ under way.
 
 What is done. Before a refund is sent that replaces another one, the provider is asked about the old one
 (`refund.py`). If the old one was sent after all, it counts, and the new one is withdrawn. Where that is too late, the
-attempt stands on the list of people (`PaymentAttempt.doubt`), until one of them has settled it.
+list of people has the attempt (`PaymentAttempt.doubt`) until one of them has settled it.
 """
 
 import logging
@@ -16,12 +16,12 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from flashsale.books.refunds import withdraw_refunds
 from flashsale.life.judge_standing import raise_doubt
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers.payments import PartnerProvider
+from flashsale.rules import wall_clock
 from flashsale.rules.states import AttemptState, MoneyDoubt, RefundState
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ def _is_at_rest(refund: Refund) -> bool:
             return refund.state == RefundState.FAILED
 
 
-def doubt_refunds(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
-    """Notes the attempts whose money the provider took back while a refund of it may be on its way: that is for people.
+def note_refund_doubts(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
+    """Notes the attempts whose money the provider took back while a refund of it may be on its way. People settle them.
 
     It changes the attempts, and the caller writes them.
     """
@@ -107,12 +107,12 @@ def count_after_all(row: Refund, becomes: RefundState, now: datetime) -> bool:
 
 
 @transaction.atomic
-def doubt_second(attempt: int) -> None:
+def note_second_payment(attempt: int) -> None:
     """The provider has money for our reference under another id of its own."""
     owner = PaymentAttempt.objects.values_list("reservation", flat=True).get(pk=attempt)
     Reservation.objects.select_for_update().get(pk=owner)
     row = PaymentAttempt.objects.select_for_update().get(pk=attempt)
-    raise_doubt(row, MoneyDoubt.SECOND, timezone.now())
+    raise_doubt(row, MoneyDoubt.SECOND, wall_clock.now())
     row.save(update_fields=["doubt", "doubt_at"])
 
 

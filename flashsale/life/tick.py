@@ -31,6 +31,7 @@ from flashsale.life.draw import draw, waited_too_long
 from flashsale.life.expire_without_gate import LOOK_S, expire_without_gate
 from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
+from flashsale.life.measure_clock import MEASURE_S, measure_clock
 from flashsale.life.mend_sales import mend_sales
 from flashsale.life.rebuild import rebuild_after_loss, rebuild_campaign, rebuild_missing_sales
 from flashsale.life.roll_over import roll_over
@@ -231,6 +232,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
     """
     async with asyncio.TaskGroup() as tasks:
         for seconds, work in (
+            (MEASURE_S, measure_clock),
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
             (gate_metrics.SEND_S, gate_metrics.send),

@@ -58,21 +58,21 @@ def needs_two(sale: Sale, units: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OpenProposal:
     """The open proposal about a sale, and what has changed since. `changes` is empty for a proposal that holds."""
 
     proposal: Proposal
     changes: dict[str, Any]
 
 
-def standing(sale: Sale) -> Standing | None:
+def standing(sale: Sale) -> OpenProposal | None:
     """The open proposal to publish the draft; None if there is none whose person may still decide it."""
     proposal = _open(sale, Proposal.Verb.PUBLISH).select_related("by").first()
     if proposal is None or not counts(proposal):
         return None
     values = published_values(sale)
     changes = {} if proposal.digest == _digest(values) else changes_between(proposal.terms, values)
-    return Standing(proposal, changes)
+    return OpenProposal(proposal, changes)
 
 
 def open_proposals() -> "QuerySet[Proposal]":
@@ -104,9 +104,9 @@ def added_units_texts(sale: Sale) -> list[str]:
 def second_to_publish(*, sale: Sale, by: Any, now: datetime) -> bool:
     """Whether this person may publish the draft now. The caller has locked the sale and its campaign.
 
-    False, and a new proposal, if no proposal of another person has exactly these values. True, and the proposal is
-    carried out, if one has. True without any proposal for few units. Raises ValidationError for the shell, for a person
-    without the right to publish, and for the person who has proposed these values.
+    False, with a new proposal, if no proposal of another person has exactly these values. True, and the proposal is
+    carried out, if there is one. True for few units, which need no proposal. Raises ValidationError for the
+    shell, for a person without the right to publish, and for the person who has proposed these values.
     """
     units = planned_units(sale)
     return not needs_two(sale, units) or _agreed(

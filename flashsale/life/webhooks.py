@@ -12,12 +12,12 @@ from typing import Any
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.books.events import horizon
 from flashsale.life.events import KEPT, events_by_id, first_event_since
 from flashsale.models import Channel, Delivery, Record, Webhook
 from flashsale.models.partner_key import lock_channel
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import DeliveryState, WebhookOff
@@ -113,7 +113,7 @@ def change(
         raise Refused(Outcome.FORBIDDEN, "The shop switched this webhook off. Ask the shop.")
     if enabled is False and not (row.off == WebhookOff.BY_STAFF and not of_staff):
         row.off = WebhookOff.BY_STAFF if of_staff else WebhookOff.BY_PARTNER
-        row.off_at = timezone.now()
+        row.off_at = wall_clock.now()
     if enabled:
         row.off, row.off_at = "", None
     if (row.url, row.types, row.off) == before:
@@ -121,7 +121,7 @@ def change(
     if not row.off and before[::2] != (row.url, row.off):
         # Another address, or a receiver that is said to work again: what waits goes out at once.
         row.failures, row.failing_since, row.paused_until = 0, None, None
-        now = timezone.now()
+        now = wall_clock.now()
         row.deliveries.filter(state=DeliveryState.DUE).update(due_at=now, give_up_at=now + GIVE_UP_AFTER)
     row.save()
     _record("change", row, by)
@@ -138,7 +138,7 @@ def rotate(*, webhook: Webhook, by: Any, keep: timedelta = KEPT_SECRET) -> Webho
     kept, row.previous_until = {"secret": new_secret()}, None
     with suppress(InvalidToken):
         kept["previous"] = secret_of(row)
-        row.previous_until = timezone.now() + keep
+        row.previous_until = wall_clock.now() + keep
     row.sealed = Webhook.encrypt(kept)
     row.save(update_fields=["sealed", "previous_until"])
     _record("rotate_secret", row, by)
@@ -166,7 +166,7 @@ def send_test(*, webhook: Webhook) -> Delivery:
     row = _switched_on(webhook)
     if row.deliveries.filter(state=DeliveryState.DUE, event=None).count() >= TESTS_MAX:
         raise Refused(Outcome.FORBIDDEN, f"{TESTS_MAX} test messages wait already.")
-    now = timezone.now()
+    now = wall_clock.now()
     return Delivery.objects.create(
         webhook=row,
         type=TEST_TYPE,
@@ -189,7 +189,7 @@ def resend(*, webhook: Webhook, delivery: int) -> Delivery:
         raise Refused(Outcome.NOT_FOUND, "There is no delivery with this id.")
     if found.event is not None and not events_by_id([found.event]):
         raise Refused(Outcome.NOT_FOUND, "The event is deleted after a month, so it cannot be sent any more.")
-    now = timezone.now()
+    now = wall_clock.now()
     found.state, found.due_at, found.give_up_at, found.attempts = DeliveryState.DUE, now, now + GIVE_UP_AFTER, 0
     found.save(update_fields=["state", "due_at", "give_up_at", "attempts"])
     return found
@@ -198,7 +198,7 @@ def resend(*, webhook: Webhook, delivery: int) -> Delivery:
 @transaction.atomic
 def resend_since(*, webhook: Webhook, since: datetime) -> Webhook:
     """All events since a time go out again, the oldest first. Refuses MALFORMED, FORBIDDEN."""
-    row, now = _switched_on(webhook), timezone.now()
+    row, now = _switched_on(webhook), wall_clock.now()
     if not now - KEPT <= since <= now:
         raise Refused(Outcome.MALFORMED, f"since: a time in the last {KEPT.days} days.")
     first = first_event_since(channel=row.channel_id, since=since)
@@ -218,6 +218,6 @@ def _switched_on(webhook: Webhook) -> Webhook:
 
 def forget_deliveries(*, most: int = 1000) -> int:
     """Deletes the oldest deliveries that were made more than 30 days ago, of `most`; returns how many."""
-    before = timezone.now() - KEPT
+    before = wall_clock.now() - KEPT
     oldest = Delivery.objects.order_by("pk").values_list("pk", "made_at")[:most]
     return Delivery.objects.filter(pk__in=[pk for pk, made_at in oldest if made_at < before]).delete()[0]

@@ -21,10 +21,10 @@ from django.db.migrations.executor import MigrationExecutor
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.life import waiting_money
+from flashsale.life.measure_clock import postgresql_ms
 from flashsale.management.database_roles import dangers
-from flashsale.management.doctor import pooler, postgresql, redis, web, work
+from flashsale.management.doctor import pooler, postgresql, redis, staff, web, work
 from flashsale.management.doctor.check import Check
-from flashsale.management.staff_checks import staff_rows
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
@@ -208,9 +208,10 @@ def _database_role() -> Check:
 def _clocks() -> Check:
     """Compares the clocks of Redis and PostgreSQL with the clock of this machine.
 
-    Sales run on the clock of Redis. Pages, notices and the times in the admin use the clocks of their machines.
+    Sales and deadlines run on the clock of Redis (rules/wall_clock.py). The admin, the sessions of staff and the logs
+    use the clocks of their machines.
     """
-    clocks = {"Redis": _redis_ms} | ({"PostgreSQL": _postgresql_ms} if connection.vendor == "postgresql" else {})
+    clocks = {"Redis": _redis_ms} | ({"PostgreSQL": postgresql_ms} if connection.vendor == "postgresql" else {})
     differences, silent = {}, []
     for name, read_ms in clocks.items():
         try:
@@ -240,12 +241,6 @@ def _difference_ms(read_ms: Callable[[], int]) -> int:
 
 def _redis_ms() -> int:
     return bridge.run(wall_ms())
-
-
-def _postgresql_ms() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000")
-        return int(cursor.fetchone()[0])
 
 
 def _payments() -> list[Check]:
@@ -391,5 +386,5 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     work.celery,
     work.backups,
     missing_accounts,
-    lambda: [Check(*row) for row in staff_rows()],
+    staff.staff,
 )

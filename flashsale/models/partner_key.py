@@ -7,12 +7,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import Channel
 from flashsale.models.record import Record
 from flashsale.models.sealed_data import SealedData
+from flashsale.rules import wall_clock
 from flashsale.rules.key_rights import ALL, NETWORKS_MAX, KeyScope, networks_in, scopes_in
 from flashsale.rules.outcomes import Outcome, Refused
 
@@ -56,7 +56,7 @@ class PartnerKeys(models.QuerySet["PartnerKey"]):
 
     def active(self) -> "PartnerKeys":
         """Those that are neither revoked nor ended."""
-        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()), revoked_at=None)
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=wall_clock.now()), revoked_at=None)
 
 
 class PartnerKey(SealedData):
@@ -137,7 +137,7 @@ class PartnerKey(SealedData):
     @transaction.atomic
     def revoke(self, *, by: Any = None) -> bool:
         """Revokes the key. Returns False when it was revoked before."""
-        ended = bool(PartnerKey.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now()))
+        ended = bool(PartnerKey.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=wall_clock.now()))
         if ended:
             Record.write(
                 "revoke_key", by=by, campaign=self.channel.campaign, subject=self.channel, facts={"key": self.pk}
@@ -153,7 +153,7 @@ class PartnerKey(SealedData):
         known_scopes(scopes)
         known_networks(networks)
         others = lock_channel(self.channel).keys.active().exclude(pk=self.pk)
-        if (expires_at is None or expires_at > timezone.now()) and others.count() >= KEYS_MAX:
+        if (expires_at is None or expires_at > wall_clock.now()) and others.count() >= KEYS_MAX:
             raise ValidationError(_("Two other keys of this channel are active. Revoke one first."))
         PartnerKey.objects.filter(pk=self.pk).update(scopes=scopes, networks=networks, expires_at=expires_at)
         facts = {"key": self.pk, "scopes": sorted(scopes_in(scopes)), "networks": len(networks_in(networks))}
@@ -176,7 +176,7 @@ class PartnerKey(SealedData):
         used = next((key for key in successors if key.last_used_at is not None), None)
         if used is not None:
             raise Refused(Outcome.FORBIDDEN, f"The key {used} has replaced this one. Rotate with that key.")
-        now, replaced = timezone.now(), [key.pk for key in successors if key.revoked_at is None]
+        now, replaced = wall_clock.now(), [key.pk for key in successors if key.revoked_at is None]
         if channel.keys.active().exclude(pk__in=[old.pk, *replaced]).exists():
             raise Refused(Outcome.TOO_MANY_KEYS, "Ask the shop to revoke one, or wait until one has ended.")
         if cls.objects.filter(pk__in=replaced, last_used_at=None).update(revoked_at=now) < len(replaced):

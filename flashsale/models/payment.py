@@ -4,7 +4,8 @@ The drawing of the states of an attempt is in life/settle.py.
 """
 
 import secrets
-from collections.abc import Iterable
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +13,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.reservation import Reservation
+from flashsale.models.sealed_data import SealedData
 from flashsale.models.state_choices import choices
 from flashsale.rules.states import (
     ENDED_UNPAID,
@@ -28,6 +30,8 @@ from flashsale.rules.states import (
 # What every provider accepts: 32 characters of A-Z, a-z, 0-9 and the hyphen. The second form is that of the rows which
 # were written before version 0020; their providers know them by it.
 REFERENCE = r"^([A-Za-z0-9-]{1,32}|[0-9a-f-]{36}/[0-9]+)$"
+# How each text begins that is encrypted. No body of a provider does, because bodies are JSON.
+_SEALED = b"gAAAA"
 # Without I, L, O and U, so that a person can read it out on the phone.
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REFUND_WORDS = {
@@ -249,7 +253,11 @@ class Refund(models.Model):
 
 
 class Inbox(models.Model):
-    """A notification of a provider as it came. It is a hint: the provider is asked, and only its answer counts."""
+    """A notification of a provider as it came. It is a hint: the provider is asked, and only its answer counts.
+
+    `body` has what came, encrypted: a body may name the payer, and a header may have the secret by which we believe a
+    provider. Rows of earlier releases have both as they came.
+    """
 
     account = models.CharField(_("account"), max_length=20)
     body = models.BinaryField(_("body"))
@@ -274,3 +282,16 @@ class Inbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account} {self.hash[:8]}"
+
+    @staticmethod
+    def sealed(body: bytes, headers: Mapping[str, str]) -> bytes:
+        """The `body` of a row: what came, encrypted with the contact key."""
+        return SealedData.encrypt({"body": b64encode(body).decode(), "headers": dict(headers)}).encode()
+
+    def as_it_came(self) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers. Raises InvalidToken when they were encrypted with another key."""
+        stored = bytes(self.body)
+        if not stored.startswith(_SEALED):
+            return stored, self.headers
+        kept = SealedData.decrypt(stored.decode())
+        return b64decode(kept["body"]), kept["headers"]

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -28,10 +29,15 @@ class SealedData(models.Model):
         abstract = True
 
     @staticmethod
-    def encrypt(data: dict[str, str]) -> str:
-        """The encrypted `data`, as `sealed` holds it."""
+    def encrypt(data: Mapping[str, Any]) -> str:
+        """The encrypted `data`, which is JSON, as `sealed` holds it."""
         return _cipher().encrypt(json.dumps(data).encode()).decode()
+
+    @staticmethod
+    def decrypt(sealed: str) -> dict[str, Any]:
+        """The data in a `sealed`. Raises InvalidToken when it was encrypted with another key."""
+        return dict(json.loads(_cipher().decrypt(sealed.encode())))
 
     def read(self) -> dict[str, Any]:
         """The decrypted data. Raises InvalidToken when it was encrypted with another key."""
-        return dict(json.loads(_cipher().decrypt(self.sealed.encode())))
+        return self.decrypt(self.sealed)

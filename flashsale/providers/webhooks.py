@@ -8,12 +8,13 @@ Each webhook has connections of its own, because two names may lead to one addre
 """
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -21,8 +22,11 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 
 from flashsale.providers.http import certificates
+from flashsale.rules import wall_clock
 from flashsale.rules.states import DeliveryFailure
 from flashsale.rules.webhooks import RETRY_AFTER_MAX, may_call, url_problem
+
+log = logging.getLogger(__name__)
 
 RESOLVE_S, CONNECT_S, WHOLE_S = 5.0, 5.0, 15.0
 ANSWER_BYTES_MAX = 4096
@@ -78,7 +82,7 @@ class Receiver:
         await self._client.aclose()
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Sends one message, within WHOLE_S seconds. It is never sent twice."""
+        """Sends one message, within WHOLE_S seconds. It is never sent twice. Raises nothing, whatever comes back."""
         begun = time.monotonic()
 
         def took() -> int:
@@ -93,6 +97,9 @@ class Receiver:
             return Answer(None, error.failure, took(), error.text)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError) as error:
             return Answer(None, DeliveryFailure.BROKEN, took(), _clean(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # an odd answer must be noted as one, or the message would go out again and again
+            log.exception("the answer of a receiver cannot be read")
+            return Answer(None, DeliveryFailure.BROKEN, took(), type(error).__name__)
         failure = None if httpx2.codes.is_success(status) else DeliveryFailure.STATUS
         return Answer(status, failure, took(), text, retry_after)
 
@@ -166,11 +173,11 @@ def _clean(text: str) -> str:
 
 
 def _retry_after(text: str) -> timedelta | None:
-    """How long to wait by a `Retry-After` header: seconds, or an HTTP date. None if there is none, or an odd one."""
+    """How long to wait by a `Retry-After` header: seconds, or an HTTP date. None if it is missing or odd."""
     wait = None
     if text.isascii() and text.isdigit():
         wait = timedelta(seconds=min(int(text[:9]), RETRY_AFTER_MAX.total_seconds()))
     else:
-        with suppress(ValueError, TypeError):
-            wait = parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)
+        with suppress(ValueError, TypeError, OverflowError):
+            wait = parsedate_to_datetime(text).astimezone(UTC) - wall_clock.now()
     return None if wait is None else min(max(wait, timedelta()), RETRY_AFTER_MAX)

@@ -12,6 +12,8 @@ CLOCK_LEASE_MS = 5000
 """How long the clock may run after a process has seen Redis and PostgreSQL answer together."""
 CLOCK_RENEWAL_MS = 1000
 """How often a process that looks after the sale renews the lease."""
+HOLD_GRACE_MS_MAX = 15_000
+"""The longest time after its deadline in which a hold can still be confirmed: see `hold_grace_ms`."""
 
 
 class ClockLease(NamedTuple):
@@ -42,6 +44,16 @@ def line_clock(*, wall: int, opens: int, lease: ClockLease, stopped: int) -> int
     if not lease.until:
         return min(wall, opens) - stopped
     return max(lease.since, min(wall, lease.until)) - stopped
+
+
+def hold_grace_ms(hold_ms: int) -> int:
+    """How long after its deadline a hold of this length ends, in ms: a tenth of it, at most HOLD_GRACE_MS_MAX.
+
+    A partner that confirms in time may find a web process that is dead, cut off or too busy, and sends the request
+    again. The deadline may pass between the two. So units wait for this time before they are offered again. It is not
+    a longer hold: people are told the deadline alone, and a payment that would only begin now is refused.
+    """
+    return min(HOLD_GRACE_MS_MAX, hold_ms // 10)
 
 
 def time_of_day(wall_ms: int) -> str:

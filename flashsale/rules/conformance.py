@@ -171,7 +171,7 @@ def _no_code(*codes: str) -> Callable[[Seen], bool]:
 
 CHECKS = (
     Check("sale", "Your CI can begin at any time.", "POST /v1/test/sales.", _any("sale")),
-    Check("entered-early", "People who enter before the opening are drawn; later ones stand behind them.",
+    Check("entered-early", "People who enter before the opening are drawn; later ones get numbers behind them.",
           "Enter while the lobby is open, before opens_at.", _early),
     Check("entered-again", "A shopper who presses twice must keep the place.",
           "Enter the same person twice: 200 and the same index.", _entered_again),

@@ -8,63 +8,96 @@ of a complete subtree (the last tile may be shorter). So a proof needs one tile 
     └── … ── tile 1             leaves of indexes 1025 … 2048
 """
 
+import sys
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from flashsale.rules.identity import DIGEST_BYTES
-from flashsale.rules.lottery import LeafState, inclusion_proof, tree_root
+from flashsale.rules.lottery import LeafState, inclusion_proof, leaf, tree_root
 
 TILE = 1024
 HASH_BYTES = 32
 # A packed place: index * 1024 + returns * 256 + line (prelude.lua).
 _INDEX_SHIFT, _LINE_MASK = 10, 255
-_ZERO = bytes(DIGEST_BYTES)
+# A leaf hashes a zero byte, the index, the state and the digests.
+_INDEX_BYTES = 8
+_HEAD_BYTES = 1 + _INDEX_BYTES + 1
 
 
 class LineDigests:
     """The digests of the places of one line, by index. `axes` is how many axes an entry proves.
 
-    A table for each axis, because a million dictionaries would take gigabytes. A person who proved two values of one
-    axis has more than one digest there; such digests are few.
+    `rows` has what a leaf hashes (:func:`lottery.leaf`), index after index, with room for one digest of each axis: a
+    million people need no million Python objects. `known` says by axis which indexes have a digest, one byte each. A
+    person who proved two values of one axis has more than one digest there; such digests are few, and stand in `more`.
     """
 
     def __init__(self, cohort: int, axes: int) -> None:
         self.cohort = cohort
-        self.tables = [bytearray(DIGEST_BYTES * cohort) for _ in range(axes)]
+        self.width = _HEAD_BYTES + DIGEST_BYTES * axes
+        self.rows = bytearray(self.width * cohort)
+        numbers = array("Q", range(1, cohort + 1))
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        columns = numbers.tobytes()
+        for column in range(_INDEX_BYTES):
+            self.rows[1 + column :: self.width] = columns[column::_INDEX_BYTES]
+        self.known = [bytearray(cohort) for _ in range(axes)]
         self.more: dict[tuple[int, int], list[bytes]] = {}
 
     def digests_of(self, index: int) -> list[bytes]:
         """The digests of an index by axis, and those of one axis in the order of their bytes."""
-        at = (index - 1) * DIGEST_BYTES
         found: list[bytes] = []
-        for axis, table in enumerate(self.tables):
-            digest = bytes(table[at : at + DIGEST_BYTES])
-            if digest != _ZERO:
-                more = self.more.get((index, axis))
-                found += sorted([digest, *more]) if more else [digest]
+        for axis, known in enumerate(self.known):
+            if known[index - 1]:
+                at = (index - 1) * self.width + _HEAD_BYTES + axis * DIGEST_BYTES
+                more = self.more.get((index, axis), ())
+                found += sorted([bytes(self.rows[at : at + DIGEST_BYTES]), *more])
         return found
 
+    def odd(self) -> Iterator[int]:
+        """The indexes whose row is not what their leaf hashes: an axis has no digest there, or more than one."""
+        for known in self.known:
+            at = known.find(0)
+            while at >= 0:
+                yield at + 1
+                at = known.find(0, at + 1)
+        for index, _ in self.more:
+            yield index
 
-def add_places(lines: Mapping[int, LineDigests], axis: int, bucket: Mapping[bytes, bytes]) -> None:
+
+def add_places(lines: Mapping[int, LineDigests], axis: int, bucket: Iterable[tuple[bytes, bytes]]) -> None:
     """Adds the places of a bucket whose digests are all of one axis. Indexes behind a cohort do not count.
 
     The loop runs for each digest of a million people, so it is written for speed.
     """
-    for field, packed in bucket.items():
-        value = abs(int(packed))
-        line = lines.get(value & _LINE_MASK)
-        index = value >> _INDEX_SHIFT
-        if line is None or index > line.cohort:
+    line_id, line, known = -1, None, bytearray()
+    rows, width, start = bytearray(), 0, 0
+    for field, packed in bucket:
+        value = int(packed)
+        if value < 0:
+            value = -value
+        if value & _LINE_MASK != line_id:
+            line_id = value & _LINE_MASK
+            line = lines.get(line_id)
+            if line is not None:
+                known, rows, width = line.known[axis], line.rows, line.width
+                start = _HEAD_BYTES + axis * DIGEST_BYTES
+        at = (value >> _INDEX_SHIFT) - 1
+        if line is None or at >= line.cohort:
             continue
-        table, at = line.tables[axis], (index - 1) * DIGEST_BYTES
         # A field may have a mark behind its digest: the digest by a partner's word (prelude.lua).
-        digest = field[:DIGEST_BYTES]
-        if table[at : at + DIGEST_BYTES] == _ZERO:
-            table[at : at + DIGEST_BYTES] = digest
-        elif table[at : at + DIGEST_BYTES] != digest:
-            line.more.setdefault((index, axis), []).append(digest)
+        digest = field if len(field) == DIGEST_BYTES else field[:DIGEST_BYTES]
+        place = at * width + start
+        if not known[at]:
+            known[at] = 1
+            rows[place : place + DIGEST_BYTES] = digest
+        elif rows[place : place + DIGEST_BYTES] != digest:
+            line.more.setdefault((at + 1, axis), []).append(digest)
 
 
 def states_of(line: LineDigests, *, out: bytes, seen: bytes, voided: Iterable[int]) -> bytes:
@@ -81,21 +114,19 @@ def states_of(line: LineDigests, *, out: bytes, seen: bytes, voided: Iterable[in
     return bytes(states)
 
 
-def leaves_of(line: LineDigests, states: bytes) -> Iterator[bytes]:
-    """The leaf of each index, as :func:`lottery.leaf` makes it."""
-    if line.more:
-        for index, state in enumerate(states, start=1):
-            digests = line.digests_of(index)
-            yield sha256(b"".join((b"\0", index.to_bytes(8, "big"), bytes([state]), *digests))).digest()
-        return
-    for index, state in enumerate(states, start=1):
-        at = (index - 1) * DIGEST_BYTES
-        text = b"\0" + index.to_bytes(8, "big") + bytes([state])
-        for table in line.tables:
-            digest = table[at : at + DIGEST_BYTES]
-            if digest != _ZERO:
-                text += digest
-        yield sha256(text).digest()
+def tiles_of(line: LineDigests, states: bytes) -> Iterator[list[bytes]]:
+    """The leaves of a line, as :func:`lottery.leaf` makes them, tile after tile."""
+    rows, width = line.rows, line.width
+    rows[_HEAD_BYTES - 1 :: width] = states
+    odd: dict[int, set[int]] = defaultdict(set)
+    for index in line.odd():
+        odd[tile_of(index)].add(index)
+    for number, first in enumerate(range(0, line.cohort, TILE)):
+        part = bytes(rows[first * width : (first + TILE) * width])
+        leaves = [sha256(part[at : at + width]).digest() for at in range(0, len(part), width)]
+        for index in odd.get(number, ()):
+            leaves[index - 1 - first] = leaf(index, states[index - 1], line.digests_of(index))
+        yield leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +158,21 @@ class Inclusion(NamedTuple):
         }
 
 
-def tree_of(leaves: Iterable[bytes]) -> Tree:
-    """The tree over these leaves."""
-    tiles, tile = [], bytearray()
-    for leaf in leaves:
-        tile += leaf
-        if len(tile) == TILE * HASH_BYTES:
-            tiles.append(bytes(tile))
-            tile.clear()
-    if tile:
-        tiles.append(bytes(tile))
-    heads = [tree_root(hashes_in(leaves_in_tile)) for leaves_in_tile in tiles]
-    return Tree(tree_root(heads), tiles, b"".join(heads))
+def tree_of(tiles: Iterable[list[bytes]]) -> Tree:
+    """The tree over the leaves in these tiles. All but the last one have TILE leaves."""
+    joined, heads = [], []
+    for leaves in tiles:
+        joined.append(b"".join(leaves))
+        heads.append(_head_of(leaves) if len(leaves) == TILE else tree_root(leaves))
+    return Tree(tree_root(heads), joined, b"".join(heads))
+
+
+def _head_of(level: list[bytes]) -> bytes:
+    """As :func:`lottery.tree_root`, of a complete subtree: level by level is twice as fast as leaf by leaf."""
+    while len(level) > 1:
+        pairs = iter(level)
+        level = [sha256(b"\1" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+    return level[0]
 
 
 def tile_of(index: int) -> int:

@@ -44,7 +44,7 @@ QUICKNET_KEY = bytes.fromhex(
 )
 QUICKNET_DST = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
 # The generator of the group of public keys, G2, as it is written: compressed.
-_G2 = bytes.fromhex(
+G2_GENERATOR = bytes.fromhex(
     "93e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
     "024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
 )
@@ -525,7 +525,7 @@ def _is_signed_by_blst(key: bytes, message: bytes, signature: bytes) -> bool:
     except ValueError:
         return False
     hashed = blst.BlstP1Element().hash_to_group(message, QUICKNET_DST)
-    generator = blst.BlstP2Element().uncompress(_G2)
+    generator = blst.BlstP2Element().uncompress(G2_GENERATOR)
     return bool(blst.final_verify(blst.miller_loop(point, generator), blst.miller_loop(hashed, public)))
 
 

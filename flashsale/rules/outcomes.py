@@ -1,6 +1,6 @@
 """Every answer of the product to a request, as one word.
 
-The order is the precedence: when several words are true at once, the answer is the one that stands first here.
+The order is the precedence: when several words are true at once, the answer is the first of them in this list.
 """
 
 from enum import StrEnum

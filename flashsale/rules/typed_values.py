@@ -181,7 +181,10 @@ def _moment(found: dict[str, str | int | None], zone: ZoneInfo, text: str) -> da
         raise NotRead(Why.NO_TIME, text) from error
     named = str(found["zone"] or "").upper()
     if named and named not in _ZONES:
-        return datetime.fromisoformat(f"{clock.isoformat()}{named}")
+        try:
+            return datetime.fromisoformat(f"{clock.isoformat()}{named}")
+        except ValueError as error:  # an offset of more than a day
+            raise NotRead(Why.NO_TIME, text) from error
     return on_the_clock(clock, ZoneInfo(_ZONES[named]) if named else zone)
 
 

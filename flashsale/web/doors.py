@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 from django.conf import settings
+from django.db import Error
 
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateDown, gate
 from flashsale.life import tick
+from flashsale.life.measure_clock import measure_clock
 from flashsale.web.hot import confirm_door, door
 from flashsale.web.hot.http import (
     ClientDisconnected,
@@ -26,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 LAST_TICK_S = 5.0
+# So long does a start wait for the time of Redis or PostgreSQL.
+FIRST_TIME_S = 3.0
 LENGTH_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -79,6 +84,9 @@ async def _run_lifespan(receive: Receive, send: Send) -> None:
     stop = asyncio.Event()
     ticking = asyncio.create_task(_keep_ticking(stop), name="ticking")
     watching = asyncio.create_task(end_slow_reads(), name="end slow reads")
+    # The first request finds the right time. Without it, this process would use the clock of its machine.
+    with suppress(GateDown, Error, TimeoutError):
+        await asyncio.wait_for(measure_clock(), FIRST_TIME_S)
     await send({"type": "lifespan.startup.complete"})
     await receive()
     watching.cancel()

@@ -10,12 +10,13 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from config.postgresql.connection import changes_begun, limited_commits
 from flashsale.rules.outcomes import Outcome
 from flashsale.web import problems
 from flashsale.web.api.exceptions import request_id
@@ -27,6 +28,7 @@ LENGTH_DIGITS_MAX = 15
 LENGTH_MISSING = "This server reads no body in chunks. Send Content-Length."
 # When a page may be asked for again after PostgreSQL did not answer, in seconds.
 BOOKS_RETRY_S = 10
+ADMIN = "/admin/"
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -91,9 +93,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     if not _reads_pages(request) or not isinstance(sys.exception(), OperationalError | InterfaceError):
         return error_response(request, problems.Fault.INTERNAL)
+    begun = getattr(request, "changes_begun", None)
+    nothing = begun is not None and begun == changes_begun()
     context = page_context(request) | {
         "message": _("The database did not answer in time."),
-        "hint": _(
+        "hint": _("Nothing was changed. Wait a moment, open the page again, and repeat your last click.")
+        if nothing
+        else _(
             "It is not known whether your last click took effect. Wait a moment, open the page again, and look before "
             "you repeat it."
         ),
@@ -124,7 +130,14 @@ def answer_every_error(get_response: Callable[[HttpRequest], HttpResponse]) -> C
             return answer
         if refused := _refuse_length(request):
             return refused
-        response = get_response(request)
+        if request.path_info.startswith(ADMIN):
+            # A member of staff waits. Commits of shoppers' requests may wait for a standby for as long as it takes.
+            if connection.vendor == "postgresql":
+                request.changes_begun = changes_begun()  # type: ignore[attr-defined]
+            with limited_commits():
+                response = get_response(request)
+        else:
+            response = get_response(request)
         if response.status_code < HTTPStatus.BAD_REQUEST or (not response.streaming and response.content):
             return response
         answer = error_response(request, problems.code_for_status(response.status_code))

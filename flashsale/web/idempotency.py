@@ -45,6 +45,7 @@ def answer_once(
     request: str,
     act: Callable[[int], Document],
     settled: Callable[[Document], bool] = lambda _: True,
+    one_commit: bool = False,
 ) -> tuple[Document, bool]:
     """The answer of `act`, and whether it was stored by an earlier request with this key.
 
@@ -55,12 +56,17 @@ def answer_once(
        confirmation finds the payment attempt that it started, because PostgreSQL committed it together with the call.
     3. Stores the answer. Of two requests at the same time, the first one is stored and both return it.
 
+    An `act` that is not safe to repeat, and that changes only PostgreSQL, runs with `one_commit`: its effect and the
+    answer are committed together, and a second request with the key waits for that.
+
     An answer is not stored while `settled` says False: the next request runs `act` again.
     Refuses KEY_REUSED, and as `act` does.
     """
     call = _bind_key(channel, key, request)
     if call.answer is not None:
         return _stored(call), True
+    if one_commit:
+        return _answer_in_one_commit(call, act)
     try:
         result = act(call.pk)
     except Refused as refused:
@@ -71,6 +77,17 @@ def answer_once(
             return result, False
         call.refresh_from_db(fields=["answer", "refused"])
     return _stored(call), True
+
+
+@transaction.atomic
+def _answer_in_one_commit(call: ApiCall, act: Callable[[int], Document]) -> tuple[Document, bool]:
+    """If the process dies before the commit, nothing has happened, and the same request runs `act` again."""
+    call = ApiCall.objects.select_for_update().get(pk=call.pk)
+    if call.answer is not None:
+        return _stored(call), True
+    result = act(call.pk)
+    _store(call, JSONRenderer().render(result).decode())
+    return result, False
 
 
 def _bind_key(channel: int, key: str, request: str) -> ApiCall:

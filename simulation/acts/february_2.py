@@ -1,6 +1,7 @@
 """2 February: a sale that is scheduled first and that the other days must not change."""
 
 from flashsale.models import Move, Sale, Unit
+from flashsale.rules.lottery import VERSION_2
 from simulation import checks
 from simulation.observations import Check
 from simulation.people import PeopleFactory
@@ -16,7 +17,12 @@ def publish(story: Story, *, opens_in_s: float) -> Sale:
     """Publishes the sale before all others."""
     units = {line: max(4, story.units(SHARE) // len(CHANNEL_SHARES)) for line in CHANNEL_SHARES}
     return story.schedule(
-        code=CODE, name="2 February 2021", units=units, opens_in_s=opens_in_s, open_s=story.timing.open_s + MARGIN_S
+        code=CODE,
+        name="2 February 2021",
+        units=units,
+        opens_in_s=opens_in_s,
+        open_s=story.timing.open_s + MARGIN_S,
+        draw_version=VERSION_2,
     )
 
 

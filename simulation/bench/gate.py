@@ -86,12 +86,13 @@ async def _count() -> None:
 
 async def _cpu_s(work: Callable[[], Awaitable[None]]) -> float:
     """The CPU seconds that Redis used for some work, as the server counts them."""
-    before = await _redis_cpu_s()
+    before = await redis_cpu_s()
     await work()
-    return await _redis_cpu_s() - before
+    return await redis_cpu_s() - before
 
 
-async def _redis_cpu_s() -> float:
+async def redis_cpu_s() -> float:
+    """The CPU seconds that the Redis server has used."""
     used = await gate().redis.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
 
@@ -110,10 +111,7 @@ def line(entries: int) -> list[Figure]:
 
 async def _line(card: SaleCard, entries: int) -> list[Figure]:
     where = card.lines[0]
-    before, cpu = await _memory(), await _redis_cpu_s()
-    for start in range(0, entries, FILL_AT_ONCE):
-        await fixtures.fill(card, where, [fixtures.random_person() for _ in range(min(FILL_AT_ONCE, entries - start))])
-    bytes_each, cpu = (await _memory() - before) / entries, await _redis_cpu_s() - cpu
+    bytes_each, cpu = await fill_line(card, where, entries)
     began = time.perf_counter()
     card = await fixtures.open_now(card)
     drawn_ms = (time.perf_counter() - began) * 1e3
@@ -135,6 +133,14 @@ async def _line(card: SaleCard, entries: int) -> list[Figure]:
         Figure(group, "number of a place", _number_us(entries), "µs", note="computed by the caller"),
         *await _waves(card, where, entries),
     ]
+
+
+async def fill_line(card: SaleCard, where: LineCard, people: int) -> tuple[float, float]:
+    """Lets random people enter. Returns the bytes of Redis for each of them, and the CPU seconds that Redis used."""
+    before, cpu = await _memory(), await redis_cpu_s()
+    for start in range(0, people, FILL_AT_ONCE):
+        await fixtures.fill(card, where, [fixtures.random_person() for _ in range(min(FILL_AT_ONCE, people - start))])
+    return (await _memory() - before) / people, await redis_cpu_s() - cpu
 
 
 async def _memory() -> int:

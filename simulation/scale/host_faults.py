@@ -113,7 +113,7 @@ class HostFaults:
         self._note_ready()
 
     def frozen(self) -> None:
-        """The door's processes stand. The kernel still takes connections, and no answer comes."""
+        """The door's processes are stopped (SIGSTOP). The kernel still takes connections, and no answer comes."""
         group = self.site.processes[self.door].pid
         os.killpg(group, signal.SIGSTOP)
         time.sleep(FROZEN_S)
@@ -217,7 +217,7 @@ def play_hosts(
     """Starts the site, and plays the faults whose name has one of these texts. Raises NotAllowed, ServerNotReady."""
     with ExitStack() as stack:
         stack.enter_context(Networks())
-        site = Site(folder, settings.BASE_DIR)
+        site = Site(folder, settings.BASE_DIR, environment(folder))
         stack.callback(site.end)
         for store in ("redis", "postgres"):
             site.start_store(store)

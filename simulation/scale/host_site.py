@@ -41,10 +41,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class Site:
-    """The hosts and their processes, by name: redis, postgres, and door-N, worker-N and beat-N of each host N."""
+    """The hosts and their processes, by name: redis, postgres, and door-N, worker-N and beat-N of each host N.
 
-    def __init__(self, folder: Path, code: Path) -> None:
-        self.folder, self.code = folder, code
+    `settings` say where the stores are.
+    """
+
+    def __init__(self, folder: Path, code: Path, settings: Mapping[str, str]) -> None:
+        self.folder, self.code, self.settings = folder, code, settings
         self.stores = Host(STORES)
         self.hosts = [Host(number) for number in DOORS]
         self.redis = RedisServer(
@@ -75,7 +78,8 @@ class Site:
             options = WORKER if kind == "worker" else ("beat", f"--schedule={self.folder}/{name}.schedule")
             command = [sys.executable, "-m", "celery", "--app=config.celery", *options, f"--hostname={name}@%h"]
         where = code or self.code
-        settings = environment(self.folder) | {
+        settings = {
+            **self.settings,
             **PROVIDER, "FLASHSALE_DEMO": "0", "FLASHSALE_HASHED_STATIC": "0", "FLASHSALE_DB_POOL": "4",
             "FLASHSALE_HOSTS": ",".join(["127.0.0.1", *map(Cable.PUBLIC.address, DOORS)]),
             "FLASHSALE_TRUSTED_PROXIES": Cable.PUBLIC.address(OUTSIDE), "PYTHONPATH": str(where),

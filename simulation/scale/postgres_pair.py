@@ -10,7 +10,7 @@ from typing import Self
 from simulation.postgres_server import PostgresServer
 from simulation.processes import ServerNotReady, free_port
 
-FOLLOWS_S = 60.0
+FOLLOWS_S = 180.0
 
 
 class PostgresPair:

@@ -5,7 +5,11 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+from django.core.management import call_command
+
+from simulation.processes import ServerNotReady
 from simulation.redis_server import RedisServer
 from simulation.redis_topology import Cluster, Replicated, ask, fact, wait_for
 from simulation.scale.rounds import Fault
@@ -25,6 +29,33 @@ def _frozen(server: RedisServer) -> Iterator[None]:
         os.kill(server.pid, signal.SIGCONT)
 
 
+def damage(server: RedisServer) -> Path:
+    """Overwrites a block in the middle of the append-only file of a server that is down. Returns its folder or file."""
+    file = next(name for name in ("appendonlydir", "appendonly.aof") if (server.folder / name).exists())
+    increment = max((server.folder / file).glob("*.incr.aof"), default=server.folder / file)
+    content = bytearray(increment.read_bytes())
+    middle = content.index(b"\r\n*", len(content) // 2) + 2  # where a command begins
+    content[middle : middle + 64] = b"\xff" * 64
+    increment.write_bytes(content)
+    return server.folder / file
+
+
+def _lose_files(master: RedisServer, replica: RedisServer) -> None:
+    """Both lose power and have a damaged file. An operator moves each aside and starts the servers."""
+    for server in (master, replica):
+        server.kill()
+    for server in (master, replica):
+        damage(server)
+        try:
+            server.start()
+        except ServerNotReady:
+            call_command("gate_file", dir=server.folder, unchecked=True)
+            continue
+        raise AssertionError("a Redis with a damaged append-only file has started")
+    for server in (master, replica):
+        server.start()
+
+
 def sentinel_faults(servers: Replicated) -> Sequence[Fault]:
     """The faults of a master with Sentinel. After each one there are a master and a replica that follows again."""
 
@@ -37,7 +68,7 @@ def sentinel_faults(servers: Replicated) -> Sequence[Fault]:
         wait_for("the replica is master", lambda: all(servers.master(n) == new.port for n in range(3)))
 
     def follows(server: RedisServer) -> None:
-        wait_for("it follows", lambda: fact(server.port, "master_link_status") == "up")
+        wait_for("it follows", lambda: servers.fact(server.port, "master_link_status") == "up")
 
     def failed_over_and_back() -> None:
         servers.fail_over()
@@ -65,11 +96,17 @@ def sentinel_faults(servers: Replicated) -> Sequence[Fault]:
             promoted(new)
         follows(old)
 
+    def lost_files() -> None:
+        old, new = pair()
+        _lose_files(old, new)
+        wait_for("one follows the other", lambda: "up" in (fact(port, "master_link_status") for port in servers.ports))
+
     return [
         Fault(SENTINEL, "failed over and back", failed_over_and_back),
         Fault(SENTINEL, "master killed, replica promoted", killed),
         Fault(SENTINEL, "master killed, stale replica promoted", stale),
         Fault(SENTINEL, "master frozen, replica promoted, old master wakes", woke_up),
+        Fault(SENTINEL, "both killed, their append-only files damaged", lost_files),
     ]
 
 
@@ -110,8 +147,14 @@ def cluster_faults(cluster: Cluster) -> Sequence[Fault]:
             server.start()
         whole()
 
+    def lost_files() -> None:
+        old = busy()
+        _lose_files(old, cluster.servers[cluster.replica_of(old.port)])
+        whole()
+
     return [
         Fault(CLUSTER, "the sale's node killed, replica promoted", killed),
         Fault(CLUSTER, "the sale's node frozen, replica promoted, old node wakes", woke_up),
         Fault(CLUSTER, "all nodes killed and started again", restarted),
+        Fault(CLUSTER, "the sale's node and its replica killed, their append-only files damaged", lost_files),
     ]

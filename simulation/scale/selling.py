@@ -84,9 +84,11 @@ def identity(name: str) -> Mapping[str, str]:
     return {"phone": f"0812{number:08d}", "email": f"{name}@example.com"}
 
 
-def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], buyers: int, together: int) -> Round:
+def play_round(
+    fault: Fault, seed: int, *, code: str, addresses: Sequence[str], buyers: int, together: int, claim_s: int = 600
+) -> Round:
     """A crowd of `buyers` buys at these doors, and the fault strikes in the middle. Each buyer finds a unit."""
-    sale, key = publish(code, buyers)
+    sale, key = publish(code, buyers, claim_s=claim_s)
     crowd = Crowd(line=line_of(sale), key=key, doors=addresses, webs=addresses, identity=identity, sku=SKU)
     for address in addresses:
         wait_until_known(f"{address}{crowd.line}/enter", key)

@@ -14,6 +14,7 @@ from django.utils import timezone, translation
 
 from flashsale.admin.board_charts import charts
 from flashsale.life import sale_control
+from flashsale.life.alarm_list import ALARMS
 from flashsale.life.samples import LineSample, Sample
 from flashsale.models import Alarm, Record, Sale, SaleSample
 from flashsale.models.sale import ms
@@ -193,6 +194,11 @@ def test_an_alarm_stands_on_top_of_the_board_and_of_the_first_page(alice: Client
         assert "docs/operate.md#alarm-webhook_off" in html
         assert "of_a_later_release" in html
         assert "Redis does not answer" not in html
+    assert f'href="{reverse("admin_alarms")}#alarm-webhook_off"' in html
+    paragraphs = alice.get(reverse("admin_alarms")).content.decode()
+    assert [code for code in ALARMS if f'<h2 id="alarm-{code}">' not in paragraphs] == []
+    assert '<h2 id="alarm-gate_down">Redis does not answer <code>gate_down</code></h2>' in paragraphs
+    assert Client().get(reverse("admin_alarms")).status_code == 302
     indonesian = alice.get(BOARDS, headers={"accept-language": "id"}).content.decode()
     assert "A partner&#x27;s webhook" not in indonesian
 

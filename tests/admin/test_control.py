@@ -88,6 +88,23 @@ def test_an_opening_is_postponed_in_the_campaigns_zone(alice: Client) -> None:
     )  # fmt: skip
 
 
+def test_a_refused_action_keeps_what_was_typed(alice: Client) -> None:
+    sale = lobby_sale()
+    url = action_links(alice.get(_change_url(sale)), "postpone")[0]
+    before, earlier = Sale.objects.values().get(), _typed_time(sale.opens_at - timedelta(minutes=1))
+    refused = submit(alice, url, opens_at=earlier, message="The truck is <late>")
+    assert (refused.status_code, refused.redirect_chain) == (200, [])
+    assert messages_on(refused) == ["26 January: The new opening must be later than the present one."]
+    typed = form_values(refused)
+    assert (typed["opens_at"], typed["message"]) == ([earlier], ["The truck is <late>"])
+    assert Sale.objects.values().get() == before
+    assert not Record.objects.filter(what="postpone").exists()
+    # The page is a page like the first one: with another time, its form does it.
+    later = sale.opens_at.replace(microsecond=0) + timedelta(hours=2)
+    assert alice.post(url, typed | {"opens_at": _typed_time(later)}).status_code == 302
+    assert (Sale.objects.get().opens_at, Sale.objects.get().message) == (later, "The truck is <late>")
+
+
 def test_an_opening_is_postponed_by_a_year_at_most(alice: Client) -> None:
     sale = lobby_sale()
     Sale.objects.filter(pk=sale.pk).update(opens_at=sale.opens_at.replace(microsecond=0))

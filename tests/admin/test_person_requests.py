@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -13,7 +14,7 @@ from django.utils import timezone
 from flashsale.life import notify, review
 from flashsale.life.find_person import noted_values
 from flashsale.life.trail_keys import records_about
-from flashsale.models import Case, Channel, Contact, Notice, PersonRequest, Reservation, Restriction, Sale
+from flashsale.models import Case, Channel, Contact, Notice, PersonRequest, Record, Reservation, Restriction, Sale
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on, submit
 from tests.admin.orders import buy
@@ -66,6 +67,13 @@ def test_a_request_is_due_in_72_hours_and_stands_on_the_first_page(
     row = take(bob, "find")
     assert row.due_at == row.received_at + timedelta(hours=72)
     assert row.sealed
+    # The same form once more, as after an answer that was lost.
+    at = f"{row.received_at.astimezone(ZoneInfo('Asia/Jakarta')):%Y-%m-%dT%H:%M:%S}"
+    for _lost_and_again in range(2):
+        again = take(bob, "erase", received_at=at)
+    assert PersonRequest.objects.count() == Record.objects.filter(what="person_request").count() == 2
+    assert take(bob, "erase", name="budi", received_at=at).pk != again.pk
+    PersonRequest.objects.exclude(pk=row.pk).delete()
     assert identity("ani")[Axis.PHONE].lstrip("0").encode() not in in_books()
     PersonRequest.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     assert "late" in bob.get("/admin/").content.decode()

@@ -123,6 +123,19 @@ def test_a_new_password_by_a_superuser_says_what_still_works_and_a_reset_ends_th
     assert not CalendarLink.objects.exists(), "a link does not come back with its person"
 
 
+def test_the_page_of_a_user_begins_with_the_roles_and_folds_single_permissions(root: Client, alice: Client) -> None:
+    user = User.objects.get(username="alice")
+    page = root.get(reverse("admin:auth_user_change", args=[user.pk]))
+    html = page.content.decode()
+    assert html.index('id="id_groups"') < html.index('id="id_is_superuser"') < html.index("<details") < html.index(
+        'id="id_user_permissions"'
+    )  # fmt: skip
+    permission = Permission.objects.get(codename="view_record")
+    saved = root.post(page.wsgi_request.path, form_values(page) | {"user_permissions": [str(permission.pk)]})
+    assert saved.status_code == 302
+    assert (list(user.user_permissions.all()), user.groups.get().name) == ([permission], "scheduler")
+
+
 def test_only_superusers_change_users_and_groups(root: Client, alice: Client) -> None:
     user = User.objects.get(username="alice")
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="auth"))

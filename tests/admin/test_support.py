@@ -27,7 +27,7 @@ from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on, submit
 from tests.admin.orders import buy
-from tests.factories import PHONE, Shopper, identity, lobby_sale, open_now
+from tests.factories import PHONE, Shopper, end_now, identity, lobby_sale, open_now
 from tests.faults.steps import paid_elsewhere
 from tests.life.people import facts_of
 from tests.privacy import canary
@@ -100,6 +100,15 @@ def test_a_person_is_found_by_whatever_a_caller_reads_out_and_every_search_is_no
     assert list(records_about(find_person.noted_values({Axis.PHONE: phone}))) == []
     assert phone.lstrip("0").encode() not in canary.in_books() + canary.in_redis(gate) + caplog.text.encode()
     assert bob.get(FIND, {"typed": phone, "why": "order"}).context["found"] is None
+
+
+def test_a_place_in_a_sale_that_is_over_waits_for_nothing(sale: Sale, bob: Client) -> None:
+    token = Shopper(sale, "budi").enter().token
+    running = bob.post(FIND, {"typed": token, "why": "order"}).content.decode()
+    assert ("called, may reserve now" in running, "the sale has ended" in running) == (True, False)
+    end_now(sale)
+    over = bob.post(FIND, {"typed": token, "why": "order"}).content.decode()
+    assert ("called, may reserve now" in over, "the sale has ended" in over) == (False, True)
 
 
 def test_many_searches_raise_an_alarm_in_the_trail_and_are_refused_at_last(

@@ -79,9 +79,9 @@ def test_new_rules_make_a_proposal_void_because_the_publication_would_fix_them(
     page = eve.get(_url(sale, "publish"))
     second = PublishedRuleSet.make(replace(DEFAULT_RULE_SET, threshold=DEFAULT_RULE_SET.threshold + 1))
     assert messages_on(eve.post(_url(sale, "publish"), form_values(page), follow=True)) == [f"{sale}: {OLD}"]
-    standing = two_people.standing(sale)
-    assert standing is not None
-    assert standing.changes == {"changed": {"rules": {"hash": [first.hash, second.hash]}}}
+    proposed = two_people.standing(sale)
+    assert proposed is not None
+    assert proposed.changes == {"changed": {"rules": {"hash": [first.hash, second.hash]}}}
     submit(eve, _url(sale, "publish"))
     assert Sale.objects.get().state == "draft"
     submit(alice, _url(sale, "publish"))
@@ -196,7 +196,7 @@ def test_a_click_that_postgresql_holds_for_too_long_is_told_and_changes_nothing(
         with connection.cursor() as cursor:
             cursor.execute("RESET lock_timeout")
     assert (page.status_code, page["Retry-After"]) == (503, "10")
-    assert "It is not known whether your last click took effect." in page.content.decode()
+    assert "Nothing was changed." in page.content.decode()
     assert (told.status_code, told.json()["code"]) == (500, "internal")
     assert (Sale.objects.get().rate_per_s, Record.objects.filter(what="brake").count()) == (sale.rate_per_s, 0)
     submit(alice, url, rate_per_s="50")

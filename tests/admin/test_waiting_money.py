@@ -13,7 +13,7 @@ from django.utils import timezone
 from flashsale.life import bank_account, cancel, inbox, notify_again, person_requests
 from flashsale.life.address_changes import address_changes
 from flashsale.life.download import download
-from flashsale.models import BankAccount, Notice, Record, Refund
+from flashsale.models import BankAccount, Notice, PaymentAttempt, Record, Refund
 from flashsale.rules.bank_accounts import Account
 from flashsale.rules.csv_lines import for_spreadsheets
 from flashsale.rules.identity import Axis
@@ -52,6 +52,19 @@ def test_the_list_names_what_to_do_by_whom_and_links_to_the_row(bob: Client, owe
     first = bob.get(reverse("admin:index")).content.decode()
     assert "Money that waits" in first
     assert "?action=transfer" in first
+
+
+def test_amounts_in_the_lists_and_pages_are_money(bob: Client, owed: Refund) -> None:
+    PaymentAttempt.objects.update(amount=2_299_000, paid=2_299_000, fee=4_000)
+    Refund.objects.update(amount=2_299_000)
+    money = "Rp\u00a02.299.000"
+    for name, row, count in (("paymentattempt", owed.attempt_id, 2), ("refund", owed.pk, 1)):
+        shown = bob.get(reverse(f"admin:flashsale_{name}_changelist"), {"o": "5"}).content.decode()
+        page = bob.get(reverse(f"admin:flashsale_{name}_change", args=[row])).content.decode()
+        assert (shown.count(money), page.count(money)) == (count, count)
+        assert "2299000" not in shown + page
+    attempt = bob.get(reverse("admin:flashsale_paymentattempt_change", args=[owed.attempt_id])).content.decode()
+    assert "Rp\u00a04.000" in attempt
 
 
 def test_only_those_who_may_see_refunds_see_the_list(client: Client, django_user_model: Any, owed: Refund) -> None:

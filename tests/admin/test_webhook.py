@@ -7,11 +7,12 @@ from django.utils import timezone
 
 from flashsale.life import webhooks
 from flashsale.models import Channel, Delivery, Record, Webhook
-from tests.admin.forms import action_links, messages_on, submit
+from tests.admin.forms import action_links, form_values, messages_on, submit
 from tests.factories import lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 URL = "https://shop.example/hooks"
+OLD_PAGE = "not done, because it is not as your page showed it."
 
 
 @pytest.fixture
@@ -40,6 +41,22 @@ def test_a_scheduler_adds_a_webhook_and_sees_its_secret_once(alice: Client, chan
     page = alice.get(reverse("admin:flashsale_webhook_change", args=[row.pk])).content.decode()
     assert webhooks.secret_of(row) not in page
     assert Record.objects.get(what="webhook_add").who.startswith("staff:")
+
+
+def test_a_second_click_of_one_page_adds_no_webhook_and_makes_no_secret(alice: Client, channel: Channel) -> None:
+    add = reverse("admin:flashsale_channel_add-webhook") + f"?id={channel.pk}"
+    adding = {**form_values(alice.get(add)), "address": URL}
+    alice.post(add, adding)
+    refused = messages_on(alice.post(add, adding, follow=True))
+    assert [OLD_PAGE in text for text in refused] == [True]
+    row = Webhook.objects.get()
+    known, rotate = webhooks.secret_of(row), page_of(row, "rotate")
+    typed = form_values(alice.get(rotate))
+    alice.post(rotate, typed)
+    assert [OLD_PAGE in text for text in messages_on(alice.post(rotate, typed, follow=True))] == [True]
+    row.refresh_from_db()
+    secrets = row.secrets_at(timezone.now())
+    assert (len(secrets), secrets[1]) == (2, known), "the receiver's secret stays valid for its day"
 
 
 def test_a_scheduler_changes_and_switches_a_webhook(alice: Client, webhook: Webhook) -> None:

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from django.db import InternalError
+from django.db import IntegrityError, InterfaceError, InternalError, OperationalError
 
 from flashsale.books.batcher import BATCH_MAX, SECOND_BATCH_MIN, Batcher
 from tests.loop import in_a_loop
 
-WAIT_S = 10
+WAIT_S = 120
 
 
 class Work:
@@ -76,6 +76,49 @@ def test_each_caller_gets_its_own_answer_or_refusal_and_a_fault_of_the_work_ends
         assert await batcher.ask(7) == 14
 
     in_a_loop(run())
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, IntegrityError])
+def test_a_fault_of_one_item_is_told_to_its_caller_alone(fault: type[Exception]) -> None:
+    batches: list[list[int]] = []
+    may_begin = threading.Event()
+
+    def work(items: Sequence[int]) -> list[int]:
+        assert may_begin.wait(WAIT_S)
+        batches.append(list(items))
+        if -1 in items:
+            raise fault("a fault of the work")
+        return [item * 2 for item in items]
+
+    async def run() -> None:
+        batcher: Batcher[int, int] = Batcher("test", work)
+        asked = begin(batcher, [1])
+        while not batcher._at_work:  # noqa: ASYNC110 - the batcher gives no event
+            await asyncio.sleep(0.01)
+        asked += begin(batcher, [2, -1, 3])
+        await asyncio.sleep(0)
+        may_begin.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [answers[0], answers[1], type(answers[2]), answers[3]] == [2, 4, fault, 6]
+
+    in_a_loop(run())
+    assert batches == [[1], [2, -1, 3], [2], [-1], [3]]
+
+
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError])
+def test_when_postgresql_does_not_answer_no_item_waits_for_it_alone_any_more(fault: type[Exception]) -> None:
+    sizes: list[int] = []
+
+    def work(items: Sequence[int]) -> list[int]:
+        sizes.append(len(items))
+        raise fault("no answer")
+
+    async def run() -> None:
+        answers = await asyncio.gather(*begin(Batcher("test", work), range(1, 40)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {fault}
+
+    in_a_loop(run())
+    assert sum(sizes) == 39
 
 
 def test_what_ends_a_thread_is_told_as_an_error_of_the_database() -> None:

@@ -93,6 +93,6 @@ def test_a_caller_that_is_cancelled_does_not_keep_the_answer_from_the_others(mon
         stays = writer.submit(SimpleNamespace(id=uuid.uuid4()))  # type: ignore[arg-type]
         leaves.cancel()
         commits.released.set()
-        return await asyncio.wait_for(stays, 5)
+        return await asyncio.wait_for(stays, 120)
 
     assert run_in_thread(one_leaves()) is Outcome.RESERVED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from pluggy import Result
 
 from tests.browser.site import FLAGS, Site, serving
@@ -14,6 +14,9 @@ from tests.browser.site import FLAGS, Site, serving
 LOG_LINES = 60
 # Playwright runs an event loop in the test's thread. Tests query PostgreSQL between its calls, never inside one.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+# What a page shows after a request may take long on a busy machine.
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -66,6 +69,7 @@ def _matters(message: ConsoleMessage) -> bool:
 def page(browser: Browser) -> Iterator[Page]:
     """A page on a small phone in Indonesian. An error in its console fails the test."""
     context = browser.new_context(viewport={"width": 360, "height": 640}, locale="id-ID", reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -15,7 +15,7 @@ FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]  # fmt: skip
-CODE_S_MAX = 10.0
+CODE_S_MAX = 120.0
 
 
 class Site:
@@ -66,5 +66,5 @@ def serving(folder: Path, **settings: str) -> Iterator[Site]:
     ]  # fmt: skip
     with Process(name="granian", command=command, log=folder / "granian.log", env=env) as process:
         url = f"http://127.0.0.1:{port}"
-        wait_http(url + "/", process=process, seconds=60)
+        wait_http(url + "/", process=process)
         yield Site(url, folder / "outbox", folder / "granian.log")

@@ -33,7 +33,7 @@ SHOPS = {
         [["php", "-S", "127.0.0.1:{port}", "shop-php/shop.php"], ["php", "shop-php/shop.php", "follow"]],
     ),
 }
-SOON_MS = 20_000
+SOON_MS = 120_000
 
 
 class RunningShop:
@@ -57,7 +57,7 @@ class RunningShop:
 def status_of(method: str, url: str, headers: dict[str, str], body: str | None = None) -> int:
     """The status of a request."""
     where = urllib.parse.urlsplit(url)
-    connection = HTTPConnection(where.netloc, timeout=30)
+    connection = HTTPConnection(where.netloc, timeout=120)
     connection.request(method, where.path, body, headers)
     status = connection.getresponse().status
     connection.close()
@@ -89,7 +89,7 @@ def running(request: pytest.FixtureRequest, shop: Site, tmp_path: Path) -> Itera
                 cwd=EXAMPLES,
             )
             stack.enter_context(started)
-        wait_http(url, process=started, seconds=30)
+        wait_http(url, process=started)
         # The server reads new keys every five seconds.
         bearer = {"Authorization": f"Bearer {key}"}
         wait_until(lambda: status_of("GET", f"{shop.url}/v1/reservations", bearer) == 200)

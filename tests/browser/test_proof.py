@@ -3,13 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
 from flashsale.gate import bridge
@@ -17,19 +15,22 @@ from flashsale.life import receipt as receipts
 from flashsale.life.leave import leave
 from flashsale.models import Sale
 from flashsale.rules import lottery
-from tests.beacons import CHAIN, INFO, Relay, running_relay
+from flashsale.web.pages.proof_page import fragment
+from tests.beacons import CHAIN, INFO, Relay, freeze_now, round_comes
 from tests.browser.person import SOON_MS, Person, own_page_sale
 from tests.browser.site import Site, serving
-from tests.factories import Shopper, lobby_sale, move_opening, open_now, tend
+from tests.factories import Shopper, lobby_sale, open_now
+from tests.forged_draws import FORGED
 
 pytestmark = pytest.mark.browser
+STORY = Path(__file__).parents[1] / "story/recorded"
 VECTORS = json.loads((Path(__file__).parents[1] / "rules/draw-vectors-2.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def relay() -> Iterator[Relay]:
     """A relay of the tests' own chain of drand."""
-    with running_relay() as found:
+    with Relay() as found:
         yield found
 
 
@@ -44,22 +45,6 @@ def shop(shared_db: None, relay: Relay, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(autouse=True)
 def _chain(settings: LazySettings, relay: Relay) -> None:
     settings.FLASHSALE_BEACON_CHAIN, settings.FLASHSALE_BEACON_RELAYS = CHAIN, (relay.url,)
-
-
-def frozen(sale: Sale) -> None:
-    """Moves the opening so that the freeze is now, and runs one tick."""
-    move_opening(sale, timezone.now() + timedelta(seconds=sale.freeze_lead_s, milliseconds=-1))
-    tend(sale)
-
-
-def drawn(sale: Sale) -> None:
-    """Moves the freeze so far into the past that the round is there, and runs one tick."""
-    frozen_at = timezone.now() - timedelta(seconds=60)
-    round_ = lottery.round_after(int(frozen_at.timestamp()), CHAIN)
-    Sale.objects.filter(pk=sale.pk).update(entries_frozen_at=frozen_at, beacon_round=round_)
-    tend(sale)
-    sale.refresh_from_db()
-    assert sale.frozen_at is not None
 
 
 def results(page: Page) -> dict[str, str]:
@@ -150,10 +135,11 @@ def test_a_shopper_checks_everything_of_a_draw_with_a_beacon_and_finds_each_lie(
     assert results(page) == before | {person.word("The numbers"): "open"}
 
     person.come()
-    frozen(sale)
+    freeze_now(sale)
     person.looks_up()
     page.wait_for_function("code => JSON.parse(localStorage.getItem('fs:' + code)).root", arg=sale.code)
-    drawn(sale)
+    round_comes(sale)
+    assert sale.frozen_at is not None
     page.goto(f"{shop.url}/s/{sale.code}/ticket")
     expect(page.locator(".qr")).to_be_visible()
     assert (person.overflow(), person.barriers()) == (0, [])
@@ -192,6 +178,33 @@ def finds_each_lie(person: Person) -> None:
         assert {title for title, word in found.items() if word == "bad"} == bad, (what, bad)
         expect(page.locator("#verdict")).to_have_class("bad")
         page.unroute_all()
+
+
+def test_a_person_who_comes_after_the_freeze_reads_that_they_stand_behind_and_sees_the_number_before_the_opening(
+    shop: Site, page: Page
+) -> None:
+    sale = own_page_sale(draw_version=2, beacon="drand", freeze_s=500)
+    for n in range(3):
+        Shopper(sale, f"early-{n}", channel="mi.com").enter()
+    freeze_now(sale)
+    person = Person(shop, page, sale)
+    person.come()
+    person.enter()
+    behind, ticket = page.locator("[data-when=behind]"), page.locator("[data-when=lobby]")
+    expect(behind).to_be_visible()
+    expect(ticket.locator("[data-n=index]")).to_have_text("4")
+    # The three who take part in the draw.
+    expect(ticket.locator("[data-n=entered]")).to_have_text("3")
+    assert (person.overflow(), person.barriers()) == (0, [])
+    round_comes(sale)
+    person.looks_up()
+    expect(page.locator(".number")).to_have_text("4", timeout=SOON_MS)
+    expect(page.locator("[data-when=drawn] [data-n=ahead]")).to_have_text("3")
+    # The sale has not opened, and the page says when it does.
+    expect(page.locator("[data-step=line] [data-when=early]")).to_be_visible()
+    expect(behind).to_be_visible()
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.is_called()
 
 
 def test_a_partners_shopper_pastes_a_receipt_and_learns_what_is_wrong_with_it(shop: Site, page: Page) -> None:
@@ -236,6 +249,38 @@ def test_a_partners_shopper_pastes_a_receipt_and_learns_what_is_wrong_with_it(sh
     page.route("**/transcript", lambda route: route.fulfill(status=503))
     assert pasted("") == {}
     expect(page.locator("#verdict")).to_contain_text("Nothing is checked.")
+    assert (person.overflow(), person.barriers()) == (0, [])
+
+
+def test_the_page_believes_the_draw_of_a_story_and_no_forged_one(shop: Site, page: Page) -> None:
+    """The recorded files of a story that was played over HTTP stand in for those of a sale with the same code."""
+    recorded = {path.name.partition("-26-")[0]: json.loads(path.read_text()) for path in STORY.glob("*.json")}
+    lobby_sale(code="26-january", draw_version=2)
+    person = Person(shop, page, Sale.objects.get(code="26-january"), language="en")
+    signed = recorded["receipts"][0]
+    forge: list[Callable[[dict[str, Any]], None]] = []
+
+    def answer(route: Route) -> None:
+        data = deepcopy(recorded[route.request.url.rpartition("/")[2]])
+        for change in forge if "secret" in data else []:
+            change(data)
+        route.fulfill(json=data)
+
+    for what in ("transcript", "draw", "keys"):
+        page.route(f"**/{what}", answer)
+    page.goto(f"{shop.url}/s/26-january/proof#{fragment(signed)}")
+    page.locator("[name=language][value=en]").click()
+    page.wait_for_function("document.documentElement.lang === 'en'")
+    found = results(page)
+    assert {title for title, word in found.items() if word == "bad"} == set()
+    assert {title for title, word in found.items() if word == "open"} == {SEEN, "The signature of drand"}
+    transcript, receipt = lottery.read(json.dumps(recorded["transcript"])), signed["receipt"]
+    number = lottery.number_in(transcript, line=receipt["line"], index=receipt["index"])
+    expect(page.locator("#checks li").last).to_contain_text(f"Number {number} follows from ticket {receipt['index']}.")
+    for change in FORGED:
+        forge[:] = [change]
+        assert "bad" in results(page).values(), change.__name__
+        expect(page.locator("#verdict")).to_have_class("bad")
     assert (person.overflow(), person.barriers()) == (0, [])
 
 

@@ -22,7 +22,7 @@ from tests.browser.site import Site
 from tests.factories import draft_sale, poco_campaign
 
 pytestmark = pytest.mark.browser
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 PICTURES = "FLASHSALE_PICTURES"
 SIZES = {"rehearsal": (1100, 900), "rehearsal-phone": (360, 740)}
 

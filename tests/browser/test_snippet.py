@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 RULES = Path(__file__).parents[1] / "rules"
 DRAWS = json.loads((RULES / "draw-vectors.json").read_text(encoding="utf-8"))
 POLLS = json.loads((RULES / "estimate-vectors.json").read_text(encoding="utf-8"))["poll"]
-SOON_MS = 20_000
+SOON_MS = 120_000
 
 
 @pytest.fixture

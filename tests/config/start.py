@@ -33,4 +33,4 @@ def run(
         "DJANGO_SETTINGS_MODULE": "config.settings",
         **(secrets.generate() if with_secrets else {}),
     }
-    return subprocess.run(command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=300, check=False)

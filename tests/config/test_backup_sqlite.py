@@ -13,6 +13,7 @@ import pytest
 from config import secrets
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
+from simulation.run_lock import DemoLock
 
 ROOT = Path(__file__).parents[2]
 MAKE = """
@@ -36,7 +37,7 @@ def test_a_demo_is_backed_up_and_restored(tmp_path: Path) -> None:
 
         def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
             command = [sys.executable, *arguments]
-            return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+            return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
 
         def good(*arguments: str) -> str:
             done = run(*arguments)
@@ -51,6 +52,12 @@ def test_a_demo_is_backed_up_and_restored(tmp_path: Path) -> None:
         assert rows(books, "UPDATE flashsale_sale SET code = 'later'") == []
         refused = run("manage.py", "restore", "--from", to)
         assert (refused.returncode, "has data. --replace" in refused.stderr) == (1, True)
+        lock = tmp_path / "var/run.lock"
+        with DemoLock(lock):
+            refused = run("manage.py", "restore", "--from", to, "--replace")
+            process = f"the demo (stop it with: kill {os.getpid()})"
+            assert (refused.returncode, process in refused.stderr) == (1, True)
+        assert rows(books, "SELECT code FROM flashsale_sale") == [("later",)]
         told = good("manage.py", "restore", "--from", to, "--replace")
         assert f"Paused: {code}." in told
         assert rows(books, "SELECT code, state FROM flashsale_sale") == [(code, "paused")]

@@ -22,6 +22,8 @@ from tests.tls import Authority
 ROOT = Path(settings.BASE_DIR)
 CONNECTIONS = ("gate", "gate on uvloop", "limits", "broker", "books")
 REFUSED = "certificate verify failed"
+# A pool that cannot connect tries for this long in these tests, in seconds. It logs each time why.
+SHORT = {"POOL_S": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def tls() -> Iterator[Servers]:
     postgres = PostgresServer(folder=folder / "postgres", port=free_port(), durable=False)
     try:
         try:
-            redis.start(seconds=5)
+            redis.start()
         except ServerNotReady as error:
             pytest.skip(f"this Redis has no TLS: {error}")
         postgres.start()
@@ -80,7 +82,7 @@ def results(tls: Servers, folder: Path, ca: Path | None, *, host: str = "localho
         **more,
     }
     command = [sys.executable, "-m", "tests.config.tls_client"]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1]) | {"log": done.stderr}
     return found
@@ -97,7 +99,7 @@ def test_every_connection_uses_tls_with_the_right_authority(tls: Servers, tmp_pa
 @pytest.mark.slow
 def test_every_connection_refuses_another_authority_and_says_so(tls: Servers, tmp_path: Path) -> None:
     other = Authority(tmp_path / "other", "another shop")
-    found = results(tls, tmp_path, other.ca)
+    found = results(tls, tmp_path, other.ca, **SHORT)
     assert {name: found[name] for name in CONNECTIONS[:4] if REFUSED not in found[name]} == {}
     assert found["books"] != "ok"
     assert REFUSED in found["log"], "the pool's log says why PostgreSQL is not reached"
@@ -107,14 +109,14 @@ def test_every_connection_refuses_another_authority_and_says_so(tls: Servers, tm
 
 @pytest.mark.slow
 def test_every_connection_refuses_a_certificate_without_a_known_authority(tls: Servers, tmp_path: Path) -> None:
-    found = results(tls, tmp_path, None)
+    found = results(tls, tmp_path, None, **SHORT)
     assert {name: found[name] for name in CONNECTIONS[:4] if REFUSED not in found[name]} == {}
     assert found["books"] != "ok"
 
 
 @pytest.mark.slow
 def test_every_connection_refuses_a_certificate_of_another_name(tls: Servers, tmp_path: Path) -> None:
-    found = results(tls, tmp_path, tls.authority.ca, host="127.0.0.1")
+    found = results(tls, tmp_path, tls.authority.ca, host="127.0.0.1", **SHORT)
     assert {name: found[name] for name in CONNECTIONS[:4] if "127.0.0.1" not in found[name]} == {}
     assert [name for name in CONNECTIONS if found[name] == "ok"] == []
     assert 'does not match host name "127.0.0.1"' in found["doctor of PostgreSQL"]

@@ -69,7 +69,7 @@ def _run(image: Path, *arguments: str, with_secrets: bool = True) -> subprocess.
     }
     env = kept | own | (secrets.generate() if with_secrets else {})
     command = [sys.executable, "-c", ISOLATED, *arguments]
-    return subprocess.run(command, cwd=image, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=image, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_image_has_no_simulation(image: Path) -> None:

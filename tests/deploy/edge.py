@@ -36,7 +36,7 @@ class Edge:
         return f"/v1/sales/{self.sale.code}/lines/{line}/{verb}"
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             link.request(method, path, body if body is None else json.dumps(body), sent)

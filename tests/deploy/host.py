@@ -60,7 +60,7 @@ class Host:
         """Collects the static files, as the build of the image does."""
         told = {"FLASHSALE_DEMO": "1", "FLASHSALE_HASHED_STATIC": "1", "FLASHSALE_VAR": str(self.folder / "build")}
         env = {**self._place("migrate"), **told}
-        self._run(["python", "manage.py", "collectstatic", "--noinput", "--verbosity=0"], env=env, timeout=60)
+        self._run(["python", "manage.py", "collectstatic", "--noinput", "--verbosity=0"], env=env, timeout=300)
 
     def start(self, name: str) -> Process:
         """Starts a service that keeps running."""
@@ -84,7 +84,7 @@ class Host:
             return False
         return True
 
-    def wait_healthy(self, name: str, *, within: float = 40.0) -> None:
+    def wait_healthy(self, name: str, *, within: float = 180.0) -> None:
         """Waits for the first good health check. Raises ServerNotReady with the end of the service's log."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline and self.processes[name].running:

@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.deploy.compose import COMPOSE, ROOT, example, services, variables
+from tests.deploy.compose import COMPOSE, ROOT, example, filled, services, variables
 from tests.deploy.host import CELERY, REDIS, SERVING, Host
 
 OURS = [*SERVING, *CELERY, "migrate"]
@@ -48,7 +48,31 @@ def test_the_file_follows_the_compose_specification() -> None:
 
 
 def test_the_parts_are_those_of_production() -> None:
-    assert set(services()) == {*OURS, *REDIS, "postgres", "nginx"}
+    optional = {name for name, told in services().items() if "profiles" in told}
+    assert optional == {"pgbouncer"}
+    assert set(services()) - optional == {*OURS, *REDIS, "postgres", "nginx"}
+
+
+def test_the_services_go_to_pgbouncer_only_when_the_example_is_changed_as_the_manual_says() -> None:
+    env = {entry.name: entry.value for entry in example()} | {"POSTGRES_PASSWORD": "o", "POSTGRES_APP_PASSWORD": "p"}
+    manual = (ROOT / "docs/operate.md").read_text()
+    told = dict(
+        line.split("=") for line in manual.partition("In `.env`:\n\n```\n")[2].partition("\n```")[0].split("\n")
+    )
+
+    def addresses(more: dict[str, str]) -> dict[str, Any]:
+        parts = {name: services()[name]["environment"] for name in OURS}
+        return {
+            name: tuple(filled(part[key], env | more) for key in ("DATABASE_URL", "FLASHSALE_DB_POOLER"))
+            for name, part in parts.items()
+        }
+
+    app, owner = "postgres://flashsale_app:p@", ("postgres://flashsale:o@postgres:5432/flashsale", "")
+    direct = dict.fromkeys(OURS, (f"{app}postgres:5432/flashsale", ""))
+    assert addresses({}) == direct | {"migrate": owner}
+    served = dict.fromkeys(SERVING, (f"{app}pgbouncer:6432/flashsale", "transaction"))
+    working = dict.fromkeys(CELERY, (f"{app}pgbouncer:6432/flashsale_work", "transaction"))
+    assert addresses(told) == served | working | {"migrate": owner}
 
 
 def test_every_variable_is_in_the_example_and_no_other() -> None:
@@ -142,7 +166,7 @@ def _start(host: Host) -> None:
 
 
 def _get(host: Host, name: str, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
-    link = HTTPConnection("127.0.0.1", host.ports[name], timeout=10)
+    link = HTTPConnection("127.0.0.1", host.ports[name], timeout=60)
     try:
         link.request("GET", path, headers={"Host": host.env["FLASHSALE_HOSTS"], "Accept-Language": "en"} | headers)
         answer = link.getresponse()
@@ -160,7 +184,7 @@ def run_settings(var: Path, **env: str) -> Any:
     return dict(zip(("FLASHSALE_URL", "LIMITS_URL"), json.loads(done.stdout), strict=True))
 
 
-def _logs(host: Host, name: str, words: str, *, within: float = 20.0) -> bool:
+def _logs(host: Host, name: str, words: str, *, within: float = 120.0) -> bool:
     log: Path = host.processes[name].log
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -217,7 +241,7 @@ def test_each_web_process_has_the_metrics_of_all_services_for_those_who_have_the
     }  # fmt: skip
     for name in SERVING:
         assert _get(host, name, "/metrics")[0] == 401
-        missing, until = wanted, time.monotonic() + 60
+        missing, until = wanted, time.monotonic() + 120
         while missing and time.monotonic() < until:
             text = _get(host, name, "/metrics", **token)[2].decode()
             missing = wanted - {line.rpartition(" ")[0] for line in text.splitlines()}

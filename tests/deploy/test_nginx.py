@@ -10,10 +10,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from uuid import uuid4
 
 import pytest
 import redis
@@ -85,7 +86,7 @@ def edge(nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path) -> Itera
 
 def _poll(edge: Edge, path: str, until: float, told: list[tuple[int, str]], number: int) -> None:
     """One client, with its own cookie and one connection, that polls until the time `until`."""
-    link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+    link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=120)
     while time.monotonic() < until:
         link.request("GET", f"{path}?client={number}", headers={"Cookie": f"fs_place_x={number}"})
         answer = link.getresponse()
@@ -98,7 +99,8 @@ def _poll(edge: Edge, path: str, until: float, told: list[tuple[int, str]], numb
 def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
     lines = {line: edge.path(line=line) for line in ("lazada", "akulaku")}
     told: list[tuple[int, str]] = []
-    until = time.monotonic() + POLLING_S
+    began = time.monotonic()
+    until = began + POLLING_S
     clients = [
         threading.Thread(target=_poll, args=(edge, path, until, told, number))
         for number in range(CLIENTS // 2) for path in lines.values()
@@ -109,21 +111,24 @@ def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
         client.join()
     counted = Counter(told)
     assert set(counted) == {(200, "lazada"), (200, "akulaku")}
-    assert min(counted.values()) > 10 * POLLING_S * PER_LINE_AND_S
+    took_s = time.monotonic() - began
     asked = {line: edge.passed_on(path) for line, path in lines.items()}
-    assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
+    assert all(1 < times <= took_s * PER_LINE_AND_S for times in asked.values()), asked
+    assert min(counted.values()) > 2 * max(asked.values())
 
 
 @pytest.mark.slow
 def test_no_status_is_older_than_people_who_poll_by_distance_rely_on(edge: Edge) -> None:
-    ages, until = [], time.monotonic() + POLLING_S
-    while time.monotonic() < until:
+    ages, began = [], time.monotonic()
+    while time.monotonic() < began + POLLING_S:
+        asked_ms = time.time() * 1000
         made_ms = json.loads(edge.ask("GET", edge.path()).body)["now"]
-        ages.append(time.time() * 1000 - made_ms)
+        ages.append(asked_ms - made_ms)
         time.sleep(0.02)
-    assert len(ages) > 10 * POLLING_S
+    took_s = time.monotonic() - began
     assert max(ages) <= polling.STALE_MS
-    assert edge.passed_on(edge.path()) <= POLLING_S * PER_LINE_AND_S
+    assert 1 < edge.passed_on(edge.path()) <= took_s * PER_LINE_AND_S
+    assert len(ages) > edge.passed_on(edge.path())
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="not Linux: the scheduling policy of threads")
@@ -263,7 +268,7 @@ def test_one_client_takes_no_more_than_its_share_of_the_connections(  # noqa: PL
 
 def test_headers_that_protect_are_said_once(edge: Edge) -> None:
     for path in (edge.path(), "/", "/v1/keys"):
-        link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+        link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=120)
         link.request("GET", path)
         names = Counter(name.lower() for name, _ in link.getresponse().getheaders())
         link.close()
@@ -286,7 +291,7 @@ def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: i
         both = f"server 127.0.0.1:{dying.getsockname()[1]}; {one}"
         edge.reload(one, both)
         answers: list[int] = []
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not died and time.monotonic() < deadline:
             # Another person each time, because the requests of one have a limit, and nginx reloads while they go on.
             answers.append(edge.post("enter", {"identity": identity(f"ani{len(answers)}")}).status)
@@ -348,13 +353,58 @@ def test_a_door_that_is_cut_off_from_the_stores_hands_the_request_to_another_doo
             told = [float(heard["x-request-start"].removeprefix("t=")) for heard in _CutOff.heard]
             assert told[0] == told[1]
             assert before - 0.01 <= told[0] <= time.time()
+            # A confirmation is sent again, too: to the other door when one dies, and once more when both are cut off.
+            _CutOff.heard.clear()
+            _CutOff.dying = 1
+            path = f"/v1/reservations/{uuid4()}/confirm"
+            answer = edge.ask("POST", path, {}, content_type="application/json", idempotency_key="k1")
+            assert (answer.status, answer.body) == (503, b"off")
+            assert len(_CutOff.heard) >= 3
+            assert {heard["idempotency-key"] for heard in _CutOff.heard} == {"k1"}
+            assert len({heard["x-request-start"] for heard in _CutOff.heard}) == 1
         server.shutdown()
+
+
+def test_a_confirmation_at_a_door_that_hangs_goes_to_the_other_door(
+    nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path
+) -> None:
+    """The door takes the connection and says nothing, as on a host that is cut off. It costs 12 s; here, 0.5 s."""
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        doors = [f"127.0.0.1:{hangs.getsockname()[1]}", f"127.0.0.1:{door}"]
+        with serving(nginx, doors, tmp_path, web=door) as (process, port):
+            edge = Edge(process, port, tmp_path, *sale)
+            conf = (tmp_path / "nginx.conf").read_text()
+            assert (
+                conf.count("proxy_read_timeout 12s;\n            proxy_next_upstream error timeout non_idempotent;")
+                == 1
+            )
+            path, deadline = f"/v1/reservations/{uuid4()}/confirm", time.monotonic() + 30
+            edge.reload(
+                "proxy_read_timeout 12s;\n            proxy_next_upstream error timeout non_idempotent;",
+                "proxy_read_timeout 500ms;\n            proxy_next_upstream error timeout non_idempotent;",
+            )
+            codes: set[str] = set()
+            heard = False
+            hangs.settimeout(0.1)
+            links = []
+            while not heard and time.monotonic() < deadline:
+                answer = edge.ask(
+                    "POST", path, {}, content_type="application/json", authorization=f"Bearer {edge.key}",
+                    idempotency_key="k1",
+                )  # fmt: skip
+                codes.add(json.loads(answer.body)["code"])
+                with suppress(TimeoutError):
+                    links.append(hangs.accept()[0])
+                    heard = True
+            for link in links:
+                link.close()
+    assert (heard, codes) == (True, {"malformed"})
 
 
 def test_while_the_door_is_away_the_last_status_stays_and_posts_are_told_to_come_again(edge: Edge, door: int) -> None:
     shown = edge.ask("GET", edge.path())
     edge.reload(f"server 127.0.0.1:{door};", f"server 127.0.0.1:{free_port()};")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while (answer := edge.post("enter", {})).status != 503 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
@@ -404,7 +454,7 @@ def test_who_calls_is_believed_only_from_our_own_proxies(  # noqa: PLR0917 - fix
     nginx: str, origin: int, tmp_path: Path, front: str, told: str, client: str, scheme: str
 ) -> None:
     with serving(nginx, origin, tmp_path, front=front) as (_, port):
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         link.request("GET", "/", headers={"X-Forwarded-For": told, "X-Forwarded-Proto": "https", "Cookie": "a=b"})
         link.getresponse().read()
         link.close()
@@ -419,7 +469,7 @@ def test_who_calls_is_believed_only_from_our_own_proxies(  # noqa: PLR0917 - fix
 
 def test_who_polls_is_not_told_to_the_door(nginx: str, origin: int, tmp_path: Path) -> None:
     with serving(nginx, origin, tmp_path) as (_, port):
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         link.request("GET", "/v1/sales/s/lines/l/status", headers={"Cookie": "a=b", "Authorization": "Bearer x"})
         link.getresponse().read()
         link.close()

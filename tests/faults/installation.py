@@ -88,7 +88,7 @@ class Installation:
             for process in (self.gateway, *self.doors, self.worker):
                 stack.enter_context(process)
             for address, door in zip(self.addresses, self.doors, strict=True):
-                wait_http(f"{address}/livez", process=door, seconds=60)
+                wait_http(f"{address}/livez", process=door)
             wait_http(f"{self.gateway_url}/running", process=self.gateway)
             self._stack = stack.pop_all()
         return self

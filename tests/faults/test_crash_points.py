@@ -6,31 +6,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.db.models import F
+from django.test import Client
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import cancel, confirm, crash_points, inbox, index_blocks, reallocate, refund, sweep_payments, tick
+from flashsale.life import (
+    cancel,
+    confirm,
+    crash_points,
+    draw,
+    inbox,
+    index_blocks,
+    reallocate,
+    refund,
+    sweep_payments,
+    tick,
+)
+from flashsale.life.enter import digest_identity
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.models import (
     Cancellation,
     DemoCharge,
+    Entries,
     Inbox,
     ListEntry,
     Move,
     Notice,
     PaymentAttempt,
+    Record,
     Reservation,
     Sale,
     Unit,
 )
 from flashsale.providers import payments
+from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
+from tests.beacons import CHAIN, Relay, forget_tries, freeze_is_now, round_comes, round_is_there
 from tests.factories import (
     PHONE,
     Shopper,
     card_of,
     end_now,
+    identity,
     lobby_sale,
     open_now,
     poco_campaign,
@@ -64,12 +83,17 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs/crash-points.md"
 # How many units have moved in PostgreSQL when the process dies at this point.
 ROLLING = [("roll over: withdrawn", 0), ("roll over: moved", 3), ("roll over: offered", 3)]
+# What PostgreSQL has when the process dies at this point: a root, numbers.
+DRAWING = {
+    "draw: frozen": (False, False), "draw: committed": (True, False), "draw: root public": (True, False),
+    "draw: round heard": (True, False), "draw: seed written": (True, True),
+}  # fmt: skip
 ONE_SOLD = {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
 
 
 def test_every_point_is_died_at_by_a_test_and_stands_in_the_table() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
-    died_at = {*re.findall(r'dies_at\(monkeypatch, "([^"]+)"', tests), *dict(ROLLING)}
+    died_at = {*re.findall(r'dies_at\(monkeypatch, "([^"]+)"', tests), *dict(ROLLING), *DRAWING}
     assert died_at == {point.name for point in crash_points.CRASH_POINTS}
     assert DOCUMENT.read_text(encoding="utf-8") == crash_points.table()
 
@@ -89,6 +113,45 @@ def test_dying_after_more_indexes_were_promised_continues_with_the_next_person_w
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
     extend_block_now()
     assert people[-1].enter().index == BLOCK_MIN + 1
+
+
+@pytest.mark.parametrize("point", DRAWING)
+def test_dying_while_the_lines_are_drawn_changes_no_root_and_gives_the_numbers_of_the_round(
+    monkeypatch: pytest.MonkeyPatch, settings: LazySettings, client: Client, point: str
+) -> None:
+    with Relay() as relay:
+        settings.FLASHSALE_BEACON_CHAIN, settings.FLASHSALE_BEACON_RELAYS = CHAIN, (relay.url,)
+        sale = lobby_sale(draw_version=2, beacon="drand", max_entries=500)
+        people = [Shopper(sale, name) for name in ("ani", "budi", "cici")]
+        leaves = []
+        for index, person in enumerate(people, start=1):
+            person.enter()
+            digests = digest_identity(card=person.card, values=identity(person.name))
+            leaves.append(lottery.leaf(index, 0, [digests[Axis.PHONE], digests[Axis.EMAIL]]))
+        root, asks_relays = lottery.tree_root(leaves).hex(), point not in {"draw: frozen", "draw: committed"}
+        freeze_is_now(sale)
+        if asks_relays:
+            tend(sale)
+            round_is_there(sale)
+        dies_at(monkeypatch, point, lambda: bridge.run(draw.draw(card=card_of(sale))))
+        roots = list(Entries.objects.values_list("root", flat=True))
+        sale.refresh_from_db()
+        assert (roots, sale.frozen_at is not None) == ([root] * DRAWING[point][0], DRAWING[point][1])
+        assert [person.look().number for person in people] == [None] * 3
+        late = Shopper(sale, "late")
+        assert late.enter().index == 4
+        forget_tries()
+        tend(sale)
+        if not asks_relays:
+            round_comes(sale)
+        transcript = lottery.read(client.get(f"/v1/sales/{sale.code}/transcript").content.decode())
+        assert [check.statement for check in lottery.checks(transcript, CHAIN) if not check.holds] == []
+        assert Entries.objects.get().root == transcript.lines["lazada"].root.hex() == root
+        numbers = [lottery.number_in(transcript, line="lazada", index=index) for index in (1, 2, 3, 4)]
+        assert [person.number() for person in [*people, late]] == numbers
+        open_now(sale)
+        tend(sale)
+        assert (Record.objects.filter(sale=sale, what__in=["freeze", "draw"]).count(), broken(sale)) == (2, [])
 
 
 class TestDyingWhileConfirming:

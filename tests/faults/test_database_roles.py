@@ -81,7 +81,7 @@ def test_the_role_lives_the_whole_life_of_a_sale(app: str) -> None:
         "PGPASSWORD": PASSWORD,
     }
     command = [sys.executable, "-c", RUN]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["who"] == APP
@@ -147,7 +147,7 @@ def test_the_role_can_make_a_backup(app: str, tmp_path: Path) -> None:
         "PGPASSWORD": PASSWORD,
     }
     command = [sys.executable, "manage.py", "backup", "--to", str(tmp_path), "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert (answer["secrets"], Path(answer["folder"], "books.dump").stat().st_size > 10_000) == (False, True)

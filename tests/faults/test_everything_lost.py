@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 
-from flashsale.gate import bridge, load, scripts
+from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.messages import Crowd
-from flashsale.life import crowd_backup, draw, tick
+from flashsale.gate.sale_card import SaleCard
+from flashsale.life import crowd_backup, draw, places, rebuild, sale_control, tick
+from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.leave import leave
 from flashsale.life.status import status
 from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, let_pass, lobby_sale, move_opening, open_now, tend
-from tests.faults.steps import dying, lose_everything
+from tests.factories import PHONE, Shopper, card_of, let_pass, lobby_sale, move_opening, open_now, refusal, tend
+from tests.faults.steps import dying, lose_everything, memory_of, put_back
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
@@ -40,6 +42,56 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
     assert states(people) == ["called", "called", "waiting", "waiting", "waiting"]
     card = card_of(sale)
     assert bridge.run(status(card=card, line=card.lines[0]))["entered"] == 5
+
+
+def found(code: str) -> SaleCard:
+    """What a process finds that asks Redis for a sale code now."""
+
+    async def act() -> SaleCard:
+        known = sale_cards.CARDS.entries().get(code)
+        if known and known.card:
+            sale_cards.drop_cached_card(known.card)
+        return await places.sale_card(code=code)
+
+    return bridge.run(act())
+
+
+def forget_cards() -> None:
+    """From now on this process has never read a sale card."""
+
+    async def act() -> None:
+        sale_cards.CARDS.entries().clear()
+
+    bridge.run(act())
+
+
+def test_a_sale_that_redis_has_lost_is_never_said_not_to_exist(gate):
+    sale = lobby_sale()
+    assert found(sale.code).sale == sale.pk
+    assert refusal(found, "no-such-sale") is Outcome.NOT_FOUND
+    gate.flushall()
+    assert found(sale.code).sale == sale.pk
+    forget_cards()
+    assert [refusal(found, code) for code in (sale.code, "no-such-sale")] == [Outcome.NOT_READY] * 2
+    for _rebuilds_then_finds_nothing_missing in range(2):
+        bridge.run(rebuild.rebuild_after_loss())
+    assert found(sale.code).epoch == 2
+    assert refusal(found, "no-such-sale") is Outcome.NOT_FOUND
+
+
+def test_a_process_knows_a_lost_sale_while_it_writes_its_card_again(gate, monkeypatch):
+    sale = lobby_sale()
+    assert found(sale.code).sale == sale.pk
+    gate.flushall()
+    really, seen = sale_cards.list_sale, []
+
+    async def list_sale(card: SaleCard) -> None:
+        seen.append(await sale_cards.card_of(sale.code))
+        await really(card)
+
+    monkeypatch.setattr(sale_cards, "list_sale", list_sale)
+    bridge.run(sale_control.restore_card(sale=sale.pk))
+    assert [card.sale for card in seen] == [sale.pk]
 
 
 def open_claims(sale: Sale) -> int:
@@ -69,6 +121,30 @@ def test_a_second_loss_makes_no_ghosts_of_indexes_that_were_never_given(gate, mo
         open_now(sale)
     tend(sale)
     assert (open_claims(sale), states(people)) == (5, ["called"] * 5)
+
+
+@pytest.mark.parametrize("drawn", [False, True], ids=["before the draw", "after it"])
+def test_indexes_that_were_passed_over_stay_so_in_an_older_memory_that_does_not_know_them(gate, monkeypatch, drawn):
+    """Two failovers within seconds: the second memory has neither the gap of the first rebuild nor its indexes."""
+    sale = remembering(monkeypatch, stock={PHONE: 9})
+    people = crowd(sale)
+    tend(sale)
+    if drawn:
+        open_now(sale)
+        tend(sale)
+    before = memory_of(gate)
+    lose_everything(gate, sale)
+    late = Shopper(sale, "late")
+    late.enter()
+    tend(sale)
+    assert Allocation.objects.get().entered == late.entry.index == BLOCK_MIN + 1
+    put_back(gate, before)
+    bridge.run(tick.mend_all())
+    if not drawn:
+        open_now(sale)
+    tend(sale)
+    assert (open_claims(sale), states(people)) == (5, ["called"] * 5)
+    assert (late.look().state, open_claims(sale)) == ("called", 6)
 
 
 def test_a_filling_that_is_broken_off_and_begun_anew_makes_no_ghosts(gate, monkeypatch):
@@ -133,6 +209,23 @@ def test_once_drawn_a_token_brings_its_number_back(gate):
     assert states(people) == ["spent", "spent", "waiting", "waiting", "waiting"]
     assert first.reserve(key="k").id == held.id
     assert Reservation.objects.count() == 2
+
+
+def test_a_place_that_the_next_call_will_reach_is_not_called_yet_and_is_not_said_to_be_given_up(gate):
+    sale = lobby_sale(stock={PHONE: 9})
+    crowd(sale)
+    open_now(sale)
+    tend(sale)
+    late, gone = Shopper(sale, "late"), Shopper(sale, "gone")
+    late.enter(), gone.enter()
+    gate.flushall()
+    bridge.run(tick.mend_all())  # no tick has called people since
+    assert [refusal(person.reserve) for person in (late, gone)] == [Outcome.NOT_CALLED] * 2
+    bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
+    assert refusal(gone.reserve) is Outcome.PLACE_LEFT
+    tend(sale)
+    assert late.reserve().replayed is False
+    assert refusal(gone.reserve) is Outcome.PLACE_LEFT
 
 
 def test_all_who_were_drawn_are_called_although_the_books_had_counted_only_some_of_them(gate):

@@ -16,6 +16,7 @@ from flashsale.models import Sale
 from simulation.processes import ServerNotReady
 from simulation.redis_server import RedisServer, find_program
 from simulation.redis_topology import fact
+from simulation.scale.redis_faults import damage
 from tests.factories import card_of, lobby_sale
 from tests.faults.steps import broken, buy, called, close_gate, in_gate, recover
 
@@ -27,17 +28,6 @@ def run(**options: Any) -> str:
     out = StringIO()
     call_command("gate_file", stdout=out, **options)
     return out.getvalue()
-
-
-def damage(server: RedisServer) -> Path:
-    """Overwrites a block in the middle of the append-only file. Returns its folder or file."""
-    file = next(name for name in ("appendonlydir", "appendonly.aof") if (server.folder / name).exists())
-    increment = max((server.folder / file).glob("*.incr.aof"), default=server.folder / file)
-    content = bytearray(increment.read_bytes())
-    middle = content.index(b"\r\n*", len(content) // 2) + 2  # where a command begins
-    content[middle : middle + 64] = b"\xff" * 64
-    increment.write_bytes(content)
-    return server.folder / file
 
 
 @pytest.fixture
@@ -82,7 +72,8 @@ def test_a_damaged_file_is_moved_aside_and_the_sale_comes_back_whole(
         assert card_of(sale).epoch == 2
         assert broken(sale) == []
     finally:
-        os.kill(int(fact(server.port, "process_id", section="server")), signal.SIGKILL)
+        if pid := fact(server.port, "process_id", section="server"):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_nothing_is_moved_while_postgresql_cannot_rebuild_a_sale(server: RedisServer, settings: Settings) -> None:

@@ -134,7 +134,7 @@ def test_a_gate_that_is_down_is_told_at_once_and_takes_nothing(server: RedisServ
         bridge.run(look(**where))
     with pytest.raises(GateDown):
         bridge.run(scripts.survey(where["card"], where["line"]))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert Reservation.objects.count() == 1
     server.start()
     tend(sale)

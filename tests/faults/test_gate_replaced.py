@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,21 @@ from tests.faults.steps import (
     close_gate,
     dying,
     halfway,
+    memory_of,
+    put_back,
     recover,
     refused_by_the_gate,
     wipe,
 )
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def inside(server: RedisServer) -> Iterator[redis.Redis]:
+    """The test's own client of the server."""
+    with redis.Redis(host="127.0.0.1", port=server.port) as client:
+        yield client
 
 
 def test_an_older_copy_of_the_append_only_file_brings_nothing_back_that_the_books_know_better(
@@ -111,33 +121,21 @@ def wait_until_linked(replica: redis.Redis) -> None:
         time.sleep(0.02)
 
 
-def put_back(server: RedisServer, then: dict[bytes, bytes]) -> None:
-    """Gives Redis an older memory under the same run id and replication id, as a snapshot of its machine does."""
-    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
-        inside.flushall()
-        for key, value in then.items():
-            inside.restore(key, 0, value)
-
-
-def memory_of(server: RedisServer) -> dict[bytes, bytes]:
-    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
-        kept = {key: inside.dump(key) for key in inside.scan_iter()}
-    return {key: value for key, value in kept.items() if value}  # a key may expire between the two
-
-
 @pytest.mark.parametrize("who", ["a process that saw a later mark", "a new process, by the books"])
-def test_a_memory_that_is_put_back_under_the_same_ids_is_not_believed(server: RedisServer, who: str) -> None:
+def test_a_memory_that_is_put_back_under_the_same_ids_is_not_believed(
+    server: RedisServer, inside: redis.Redis, who: str
+) -> None:
     sale, people = called(*NAMES, stock=6)
     numbers = [person.number() for person in people]
     next(person for person in people if person.number() == 1).reserve()
     tend(sale)
-    old = memory_of(server)
+    old = memory_of(inside)
     time.sleep(1.1)  # the books hear of the mark once a second
     tend(sale)
     then = halfway(sale, people)
     time.sleep(1.1)
     tend(sale), tend(sale)
-    put_back(server, old)
+    put_back(inside, old)
     if who == "a new process, by the books":
         bridge.run(close_gate())
         time.sleep(1.1)
@@ -274,7 +272,7 @@ def test_all_sales_of_a_campaign_come_back_at_once_and_a_cancellation_in_one_cou
 
 
 def test_a_memory_that_is_put_back_while_another_sale_rests_does_not_forget_limits_and_unpaid_holds(
-    server: RedisServer,
+    inside: redis.Redis,
 ) -> None:
     campaign = poco_campaign()
     running, resting = (lobby_sale(campaign, stock={PHONE: 4}, max_entries=1000) for _ in range(2))
@@ -282,18 +280,17 @@ def test_a_memory_that_is_put_back_while_another_sale_rests_does_not_forget_limi
     ani.enter(), budi.enter()
     open_now(running)
     tend(running), tend(resting)
-    old = memory_of(server)
+    old = memory_of(inside)
     buy(ani)
     order = buy(budi)
     cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
     tend(running)
-    put_back(server, old)
+    put_back(inside, old)
     recover(running)
     assert [card_of(sale).epoch for sale in (running, resting)] == [2, 1]
     redis_has = bridge.run(inspect.used_limits(card_of(running)))
     assert sorted(redis_has.values()) == [1, 1]
-    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
-        assert inside.hvals(f"fs:{{{campaign.pk}}}:unpaid") == [b"1", b"1"]
+    assert inside.hvals(f"fs:{{{campaign.pk}}}:unpaid") == [b"1", b"1"]
     assert refusal(Shopper(resting, "ani").enter) is Outcome.LIMIT_REACHED
     assert broken(running) == broken(resting) == []
 

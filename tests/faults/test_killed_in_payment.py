@@ -279,7 +279,7 @@ def test_a_door_between_postgresql_and_redis_lets_redis_hear_within_ten_seconds(
     env = {"DATABASE_URL": servers.books_url(), "REDIS_URL": os.environ["REDIS_URL"]}
     with door(ports[0], tmp_path, env) as first, door(ports[1], tmp_path / "other", env) as second:
         for port, process in zip(ports, (first, second), strict=True):
-            wait_http(f"http://127.0.0.1:{port}/livez", process=process, seconds=60)
+            wait_http(f"http://127.0.0.1:{port}/livez", process=process)
         wait_for_mending(gate)
         will(tmp_path).write_text("confirm: confirmed", encoding="utf-8")
         who = {axis.value: value for axis, value in identity("ani").items()}

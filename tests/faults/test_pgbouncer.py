@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,9 +26,11 @@ from flashsale.management.doctor.check import Check
 from flashsale.models import Campaign
 from simulation import pgbouncer_server
 from simulation.pgbouncer_server import PgBouncer, find_program
-from simulation.processes import free_port
+from simulation.postgres_server import unprivileged_user
+from simulation.processes import Process, free_port
 from simulation.scale import postgres_faults, selling
 from tests import servers
+from tests.deploy.compose import filled, services
 from tests.factories import poco_campaign
 
 pytestmark = [
@@ -35,6 +38,9 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no PgBouncer"),
     pytest.mark.skipif(find_program() is None, reason="no PgBouncer"),
 ]  # fmt: skip
+ROOT = Path(__file__).parents[2]
+# The file with the password of the app, in the container of docker-compose.yml.
+USERS = "/tmp/users"  # noqa: S108 - in memory there
 RUN = "import django; django.setup(); from tests.faults import app_role; app_role.main()"
 APP = f"pooled_{os.getpid()}"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 77"
@@ -162,13 +168,75 @@ def test_a_cursor_of_the_server_is_used_only_in_a_transaction(books: str, throug
 
 
 def test_the_manual_has_the_settings_of_this_test() -> None:
-    text = (Path(__file__).parents[2] / "docs/operate.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
     told = configparser.ConfigParser(interpolation=None)
     told.read_string(text.partition("```pgbouncer.ini\n")[2].partition("```")[0])
     numbers = {"max_client_conn", "default_pool_size"}
     of_manual = {name: value for name, value in told["pgbouncer"].items() if name not in numbers}
     assert of_manual == {name: value for name, value in pgbouncer_server.SETTINGS.items() if name not in numbers}
     assert "connect_query='SET statement_timeout = 0'" in told["databases"]["flashsale_work"]
+    of_compose = configparser.ConfigParser(interpolation=None)
+    of_compose.read(ROOT / "config/pgbouncer.ini", encoding="utf-8")
+    assert dict(told["pgbouncer"]).items() <= dict(of_compose["pgbouncer"]).items()
+
+
+def test_doctor_accepts_the_pgbouncer_of_the_compose_file(
+    app: str, books: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    service = services()["pgbouncer"]
+    there, port = urlsplit(books), free_port()
+    folder = servers.folder / f"compose-{port}"  # its user may not enter `tmp_path`
+    folder.mkdir(mode=0o755)
+    ini, users = folder / "pgbouncer.ini", folder / "users"
+    text = (ROOT / "config/pgbouncer.ini").read_text(encoding="utf-8")
+    for of_service, here in {
+        "host=postgres port=5432 dbname=flashsale": f"host={there.hostname} port={there.port} dbname={there.path[1:]}",
+        "listen_port = 6432": f"listen_port = {port}",
+        "0.0.0.0": "127.0.0.1",
+        USERS: str(users),
+    }.items():
+        assert of_service in text
+        text = text.replace(of_service, here)
+    ini.write_text(text, encoding="utf-8")
+    (command,) = filled(service["command"], {})
+    for of_service, here in {
+        "flashsale_app": app,
+        USERS: str(users),
+        "/etc/pgbouncer/pgbouncer.ini": str(ini),
+        "exec pgbouncer": f"exec {find_program()}",
+    }.items():
+        assert of_service in command
+        command = command.replace(of_service, here)
+    user = unprivileged_user() if os.geteuid() == 0 else None
+    if user is not None:
+        os.chown(folder, user, -1)
+    monkeypatch.setenv("POSTGRES_APP_PASSWORD", "p")
+    process = Process(
+        name="pgbouncer", command=[*service["entrypoint"], command], log=folder / "log", cwd=folder, user=user
+    ).start()  # fmt: skip
+    before = dict(connection.settings_dict)
+    settings.FLASHSALE_SIGNS_OF_PRODUCTION = ["FLASHSALE_HOSTS names sale.example.co.id"]
+    settings.FLASHSALE_DB_POOLER, settings.FLASHSALE_DB_STATEMENT_S = True, 30
+    try:
+        for name in ("flashsale", "flashsale_work"):
+            url = f"postgres://{app}:p@127.0.0.1:{port}/{name}"
+            made = database.database_settings(url, pool=4, statement_s=30, idle_s=10, test_sqlite=None, pooled=True)
+            _lead(
+                {key: made[key] for key in ("HOST", "PORT", "NAME", "USER", "PASSWORD", "OPTIONS")} | {"POOLED": True}
+            )
+            deadline = time.monotonic() + 60
+            while "no answer" in (found := pooler.pooler()).found:
+                assert time.monotonic() < deadline, process.last_log_lines()
+                time.sleep(0.1)
+            if name == "flashsale":
+                assert (found.ok, found.found) == (True, "in transaction mode")
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW statement_timeout")
+                assert cursor.fetchone() == ("30s" if name == "flashsale" else "0",)
+        assert users.stat().st_mode & 0o077 == 0
+    finally:
+        _lead({key: before[key] for key in ("HOST", "PORT", "NAME", "USER", "PASSWORD", "OPTIONS")} | {"POOLED": False})
+        process.stop()
 
 
 def fails(check: Check, *words: str) -> None:

@@ -139,8 +139,12 @@ def test_limits_and_celery_follow_the_sentinels_and_doctor_says_what_is_missing(
     settings.LIMITS_URL = settings.BROKER_URL = servers.url
     (check,) = redis_servers()
     assert check.name == "Redis: REDIS_URL, LIMITS_URL, BROKER_URL"
-    assert f"127.0.0.1:{servers.master()}: min-replicas-to-write is 0" in check.found
-    assert "no replica follows it" not in check.found
+    assert check.found.startswith(f"127.0.0.1:{servers.master()}: ")
+    assert "replica" not in check.found
+    ask(servers.master(), "CONFIG", "SET", "min-replicas-to-write", 1)
+    (check,) = redis_servers()
+    ask(servers.master(), "CONFIG", "SET", "min-replicas-to-write", 0)
+    assert "min-replicas-to-write is set: the next master will have no replica" in check.found
     assert redis_rights().found == "all"
 
 

@@ -11,24 +11,28 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.utils import ConnectionHandler, OperationalError
 from rich.console import Console
 
 from config.database import database_settings
-from config.postgresql.base import ONLY_LOCAL, READ_ONLY
+from config.postgresql.connection import ONLY_LOCAL, READ_ONLY
 from flashsale.management.doctor import postgresql
+from flashsale.models import Campaign
 from simulation.postgres_server import find_programs
+from simulation.processes import free_port
 from simulation.scale import postgres_faults, rounds, selling
 from simulation.scale.postgres_pair import PostgresPair
 from tests import soak
+from tests.factories import poco_campaign
 
 pytestmark = [
     pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.slow,
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no standby"),
 ]  # fmt: skip
 PLAIN = "django.db.backends.postgresql"
-WAIT_S = 30.0
+WAIT_S = 120.0
 INSERT = "INSERT INTO mark VALUES (%s)"
 # The process that waits for the standby with a commit.
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -226,6 +230,23 @@ def test_the_commands_of_the_manual_make_a_standby_synchronous_and_promote_it(ma
     marks.primary, marks.standby = marks.standby, marks.primary
     assert names(marks) == {"before", "at the new primary"}
     marks.repair()
+
+
+def test_backup_and_restore_reach_the_primary_of_several_hosts(books_of_pair: PostgresPair, tmp_path: Path) -> None:
+    # A host that is gone stands first, then the standby, which is a moment late with a new database.
+    ports = f"{free_port()},{books_of_pair.standby.port},{books_of_pair.primary.port}"
+    connection.close()
+    link: Any = connection
+    link.close_pool()
+    connection.settings_dict |= {"HOST": ",".join(["127.0.0.1"] * 3), "PORT": ports}
+    call_command("backup", to=str(tmp_path), verbosity=0)
+    poco_campaign()
+    call_command("restore", "--check", "--from", str(tmp_path), verbosity=0)
+    assert Campaign.objects.exists()
+    call_command("restore", "--replace", "--from", str(tmp_path), verbosity=0)
+    assert not Campaign.objects.exists()
+    found = books_of_pair.primary.execute("SELECT datname FROM pg_database WHERE datname LIKE 'postgres_before_%'")
+    assert len(found) == 1
 
 
 def test_a_sale_goes_on_at_the_promoted_standby_and_nothing_acknowledged_is_lost(

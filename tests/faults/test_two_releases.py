@@ -104,7 +104,7 @@ def published_by(code: Path, folder: Path, redis_url: str, units: int) -> tuple[
     """A sale that this code has published, and the key of its partner."""
     command = [sys.executable, "-c", PUBLISH, str(units)]
     env = {**os.environ, **environment(code, folder, redis_url)}
-    done = subprocess.run(command, cwd=code, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=code, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     where, sale, key = json.loads(done.stdout.splitlines()[-1])
     assert Path(where).is_relative_to(code)

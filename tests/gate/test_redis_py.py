@@ -33,7 +33,7 @@ def test_a_connection_has_a_writer_whose_transport_can_be_taken_over(gate: redis
 
         transport.set_protocol(Taker())
         transport.write(b"PING\r\n")
-        reply = await asyncio.wait_for(received, 5)
+        reply = await asyncio.wait_for(received, 120)
         transport.abort()
         await connection.disconnect(nowait=True)
         return isinstance(transport, asyncio.Transport), connection._writer is None, reply

@@ -8,25 +8,19 @@ import pytest
 import redis
 from django.conf import settings as django_settings
 from django.core.cache import caches
+from hiredis import ReplyError
 from pytest_django import Settings
 
 from flashsale.gate import bridge, restored, rights
 from flashsale.gate.client import LUA
 from flashsale.management.doctor import redis as redis_checks
+from simulation.redis_access import ask
 from simulation.redis_server import RedisServer
+from tests.acl import documented
 from tests.factories import tend
 from tests.faults.steps import broken, buy, called, close_gate, recover
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
-OPERATE = Path(django_settings.BASE_DIR) / "docs/operate.md"
-
-
-def documented(user: str) -> list[str]:
-    """The words of the command that docs/operate.md gives for a user."""
-    line = next(
-        line for line in OPERATE.read_text(encoding="utf-8").splitlines() if line.startswith(f"ACL SETUSER {user} ")
-    )
-    return line.replace(">PASSWORD", ">word").split()
 
 
 @pytest.fixture
@@ -38,6 +32,28 @@ def server(own_redis: RedisServer, settings: Settings, own_gate: None) -> Iterat
         settings.REDIS_URL = own_redis.url.replace("//", "//flashsale:word@")
         yield master
         bridge.run(close_gate())
+
+
+def test_every_command_of_the_client_is_among_those_that_doctor_tries() -> None:
+    code = [path.read_text() for path in (Path(django_settings.BASE_DIR) / "flashsale").rglob("*.py")]
+    methods = {name for text in code for name in re.findall(r"\b(?:redis|pipe|pipeline)\.([a-z]+)(?:_iter)?\(", text)}
+    used = {name.upper() for name in methods} - {"PIPELINE", "EXECUTE", "FLUSHDB", "RESET"}
+    used |= {name for text in code for name in re.findall(r"run_command\(\s*\"([A-Z]+)\"", text)}
+    tried = {str(command[0]) for command in rights.COMMANDS}
+    assert {"DEL" if name == "DELETE" else name for name in used} - tried == set()
+    assert len(used) > 35
+
+
+def test_no_command_is_newer_than_redis_6_2(own_redis: RedisServer) -> None:
+    names = sorted({str(command[0]) for command in rights.COMMANDS})
+    try:
+        told = ask(own_redis.port, "COMMAND", "DOCS", *names)
+    except ReplyError:
+        pytest.skip("this server is older than 7 and does not say since when it has a command")
+    facts = [dict(zip(some[::2], some[1::2], strict=True)) for some in told[1::2]]
+    since = {name.decode().upper(): fact[b"since"] for name, fact in zip(told[::2], facts, strict=True)}
+    assert sorted(since) == names
+    assert {name for name, version in since.items() if tuple(map(int, version.split(b".")[:2])) > (6, 2)} == set()
 
 
 def test_every_command_of_every_script_is_among_those_that_doctor_tries() -> None:

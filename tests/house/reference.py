@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 HEAD = """# Refusals
 
 Every refusal of the API is a problem document (RFC 9457) with one of these codes. A running server shows this page at
-`/problems/`. When several codes are true at once, the answer is the one that stands first here. A code never changes
+`/problems/`. When several codes are true at once, the answer is the first of them in this list. A code never changes
 its meaning. New codes may come: treat an unknown code by its HTTP status.
 
 Setiap penolakan API memakai salah satu kode di bawah ini. Jika beberapa kode berlaku sekaligus, jawabannya adalah yang

@@ -32,6 +32,22 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def _chapters(path: Path) -> set[str]:
+    """The names by which a link may lead into a document: those that GitHub gives to headings, and our own."""
+    text = _text(path)
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_into_a_document_lead_to_a_chapter(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)", _text(document))
+    pages = {name: document.parent / name if name else document for name, _ in links}
+    chapters = {name: _chapters(path) for name, path in pages.items() if path.suffix == ".md"}
+    assert [f"{name}#{chapter}" for name, chapter in links if chapter not in chapters.get(name, {chapter})] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_are_named_exist(document: Path) -> None:
     inside = (ROOT, ROOT / "flashsale", document.parent)
@@ -118,3 +134,11 @@ def test_what_make_quick_runs_exists() -> None:
     assert len(folders) >= 4
     assert len(files) >= 5
     assert [name for name in (*folders, *files) if not (ROOT / name).exists()] == []
+
+
+def test_rows_of_the_security_page_are_short_and_name_a_test() -> None:
+    rows = [line for line in _text(ROOT / "docs/SECURITY.md").splitlines() if line.startswith("| ")]
+    assert len(rows) > 300
+    assert [row[:60] for row in rows if len(row) > 450] == []
+    told = [row.split(" | ") for row in rows if not row.startswith("| threat |")]
+    assert [row[0] for row in told if len(row) != 4 or "`tests/" not in row[3]] == []

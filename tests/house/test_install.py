@@ -19,7 +19,7 @@ def install(lock: Path, index: str, **env: str) -> subprocess.CompletedProcess[s
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     command = [sys.executable, ".ci/install.py", str(lock)]
     return subprocess.run(
-        command, cwd=ROOT, env=inherited | settings, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=ROOT, env=inherited | settings, capture_output=True, text=True, check=False, timeout=300
     )
 
 

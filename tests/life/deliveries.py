@@ -41,7 +41,7 @@ def later(**by: float) -> None:
         model._default_manager.update(**{name: F(name) - timedelta(**by) for name in names})
 
 
-def wait_until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], object], *, seconds: float = 120.0) -> None:
     """Waits until something is true. Fails when the time is over."""
     until = time.monotonic() + seconds
     while not true():

@@ -24,17 +24,20 @@ from flashsale.life.audit_scope import Scope
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
+from flashsale.rules.wall_clock import WALL_CLOCK
 from tests.factories import Shopper, card_of, lobby_sale, move_opening, refusal, tend
 from tests.faults.steps import broken, buy, called, dying
 from tests.races.crowd import at_once, closing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+# However slow the machine is, the line's clock goes on by a lease at most until the next renewal.
+LEASE_MS = 400
 
 
 @pytest.fixture(autouse=True)
 def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 400)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", LEASE_MS)
     monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 100)
 
 
@@ -54,6 +57,11 @@ def wait_until_stopped(sale: Sale) -> int:
     assert first == clocks(sale)
     assert first[0] == first[1]
     return first[0]
+
+
+def passed_ms(since: float) -> int:
+    """The time since then on the monotonic clock, in milliseconds, rounded up."""
+    return int(1000 * (time.monotonic() - since)) + 1
 
 
 def move_wall_clock_back(sale: Sale, ms: int) -> None:
@@ -76,13 +84,15 @@ def test_without_ticks_the_clock_stands_in_both_stores_and_no_unit_is_reserved()
 
 
 def test_the_clock_goes_on_from_where_it_stood_so_that_windows_and_holds_keep_their_time():
-    sale, (ani, budi) = called("ani", "budi", claim_s=1, hold_s=1)
+    sale, (ani, budi) = called("ani", "budi", claim_s=4, hold_s=4)
     held = ani.reserve()
     stood = wait_until_stopped(sale)
+    move_wall_clock_back(sale, -60_000)
+    assert clocks(sale) == (stood, stood)
     tend(sale)
     gate, books = clocks(sale)
     assert gate == books
-    assert stood <= gate < stood + 300
+    assert stood <= gate <= stood + LEASE_MS
     assert held.deadline_ms > gate
     assert budi.reserve().replayed is False
     assert buy(ani).state == "confirmed"
@@ -95,12 +105,12 @@ def test_an_outage_during_a_pause_is_subtracted_once(ticks_in_pause: bool):
     before, _ = clocks(sale)
     sale_control.pause(sale=sale)
     stood = wait_until_stopped(sale)
-    assert stood - before < 300
+    assert stood - before <= LEASE_MS
     if ticks_in_pause:
         tend(sale)
         assert wait_until_stopped(sale) == stood
     sale_control.resume(sale=sale)
-    assert wait_until_stopped(sale) - stood < 700
+    assert wait_until_stopped(sale) - stood <= LEASE_MS
     tend(sale)
     gate, books = clocks(sale)
     assert gate == books >= stood
@@ -122,16 +132,17 @@ def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_back_than_
     back_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 5000)
-    sale, (ani, budi) = called("ani", "budi", claim_s=2, hold_s=2)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 60_000)
+    began = time.monotonic()
+    sale, (ani, budi) = called("ani", "budi")
     first = ani.reserve()
     at_renewal, _ = clocks(sale)
     move_wall_clock_back(sale, back_ms)
     gate_now, books_now = clocks(sale)
     assert gate_now == books_now
-    assert at_renewal - 500 < gate_now <= at_renewal
+    assert at_renewal - passed_ms(began) <= gate_now <= at_renewal
     assert (ani.look().state, budi.look().state) == ("spent", "called")
-    assert budi.reserve().deadline_ms >= first.deadline_ms - 500
+    assert budi.reserve().deadline_ms >= first.deadline_ms - passed_ms(began)
     tend(sale)
     tend(sale)
     assert "wall clock of Redis went back" in caplog.text
@@ -139,8 +150,8 @@ def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_back_than_
     time.sleep(0.1)
     gate_now, books_now = clocks(sale)
     assert gate_now == books_now
-    assert stood < gate_now < at_renewal + 1000
-    assert Clock.objects.get(sale=sale).runs_until_ms <= time.time() * 1000 + 5000
+    assert stood < gate_now < at_renewal + passed_ms(began)
+    assert Clock.objects.get(sale=sale).runs_until_ms <= time.time() * 1000 + 60_000
     assert broken(sale) == []
 
 
@@ -148,28 +159,33 @@ def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_back_than_
 def test_an_answer_that_waits_in_a_busy_process_does_not_make_the_clock_run_ahead(
     counted_from_asking: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 5000)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 600_000)
     sale, _ = called("ani")
     tend(sale)
     card = card_of(sale)
     figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
     before, _ = clocks(sale)
-    # Another process has renewed the lease while this answer waited for 1.5 s.
-    old = replace(figures, wall=figures.wall - 1500, runs_until=figures.wall + 1500)
-    asked_at = time.monotonic() - (1.5 if counted_from_asking else 0)
+    # Another process has renewed the lease while this answer waited for 150 s.
+    old = replace(figures, wall=figures.wall - 150_000, runs_until=figures.wall + 150_000)
+    asked_at = time.monotonic() - (150 if counted_from_asking else 0)
     bridge.run(clock_lease.renew_clock_lease(card=card, figures=old, asked_at=asked_at))
     gate_now, books_now = clocks(sale)
     assert gate_now == books_now
     # Otherwise, the clock jumps: this is what happened when the age of an answer counted from its reading.
-    assert ("went back" in caplog.text, gate_now - before > 1000) == (not counted_from_asking, not counted_from_asking)
+    assert ("went back" in caplog.text, gate_now - before > 100_000) == (
+        not counted_from_asking,
+        not counted_from_asking,
+    )
 
 
 @contextmanager
 def machine_with_wrong_clock(by: timedelta) -> Iterator[None]:
-    """Runs the block on a machine whose wall clock is wrong. The wall clock of Redis is right."""
-    right = timezone.now
+    """Runs the block in a new process, on a machine whose clock is wrong. The wall clock of Redis is right."""
+    right, right_s = timezone.now, time.time
+    WALL_CLOCK.forget()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", lambda: right() + by)
+        patch.setattr(time, "time", lambda: right_s() + by.total_seconds())
         yield
 
 
@@ -178,8 +194,8 @@ def machine_with_wrong_clock(by: timedelta) -> Iterator[None]:
 def test_a_pause_and_a_resume_from_a_machine_with_a_wrong_clock_do_not_move_the_lines_clock(
     hours: int, gate_answers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sale_control, "CLOCK_LEASE_MS", 5000)
-    sale, (ani, budi) = called("ani", "budi", claim_s=10, hold_s=10)
+    monkeypatch.setattr(sale_control, "CLOCK_LEASE_MS", 600_000)
+    sale, (ani, budi) = called("ani", "budi")
     held = ani.reserve()
     before, _ = clocks(sale)
     if not gate_answers:
@@ -189,7 +205,7 @@ def test_a_pause_and_a_resume_from_a_machine_with_a_wrong_clock_do_not_move_the_
             decide(sale=sale)
         gate_now, books_now = clocks(sale)
         assert gate_now == books_now
-        assert abs(gate_now - before) < 6000
+        assert abs(gate_now - before) < 200_000
         assert (ani.look().state, budi.look().state) == ("spent", "called")
     tend(sale)
     gate_now, books_now = clocks(sale)
@@ -208,6 +224,7 @@ def test_a_renewal_that_waits_for_a_row_lock_longer_than_a_lease_changes_nothing
 ) -> None:
     sale, _ = called("ani")
     stood = wait_until_stopped(sale)
+    began = time.monotonic()
     lock, late = lock_sale, []
 
     def held_up(*args: Any, **fields: Any) -> Any:
@@ -222,7 +239,7 @@ def test_a_renewal_that_waits_for_a_row_lock_longer_than_a_lease_changes_nothing
     assert late == [1]
     assert "went back" not in caplog.text
     gate_now, books_now = clocks(sale)
-    assert gate_now == books_now < stood + 3000
+    assert gate_now == books_now < stood + passed_ms(began) + LEASE_MS
 
 
 def test_a_lease_from_before_a_decision_is_not_applied_after_it() -> None:
@@ -247,7 +264,7 @@ def test_a_sale_called_off_in_a_pause_goes_on_from_where_its_clock_stood() -> No
     assert clocks(sale) == (stood, stood)
     tend(sale)
     gate_now, books_now = clocks(sale)
-    assert stood <= gate_now == books_now < stood + 300 < held.deadline_ms
+    assert stood <= gate_now == books_now <= stood + LEASE_MS < held.deadline_ms
 
 
 def test_the_time_that_a_resume_waits_for_a_lock_is_not_lost_for_shoppers() -> None:
@@ -261,16 +278,16 @@ def test_the_time_that_a_resume_waits_for_a_lock_is_not_lost_for_shoppers() -> N
             Sale.objects.select_for_update().get(pk=sale.pk)
             resumed = thread.submit(closing(lambda sale: sale_control.resume(sale=sale)), Sale.objects.get(pk=sale.pk))
             time.sleep(0.6)
-        resumed.result(timeout=20)
-    assert clocks(sale)[0] < stood[0] + 400
+        resumed.result(timeout=120)
+    assert clocks(sale)[0] <= stood[0] + LEASE_MS
 
 
 def test_a_sale_paused_over_its_opening_opens_when_it_goes_on_and_may_be_closed_at_once() -> None:
-    opens = timezone.now() + timedelta(seconds=1.5)
-    sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
+    sale = lobby_sale()
     Shopper(sale, "ani").enter()
     sale_control.pause(sale=sale)
-    time.sleep(1.6)
+    move_opening(sale)
+    opens = sale.opens_at
     tend(sale)
     assert clocks(sale) == (ms(opens), ms(opens))
     sale.refresh_from_db()
@@ -294,11 +311,9 @@ def test_a_sale_that_has_opened_is_not_postponed_by_an_admin_whose_clock_is_behi
 
 
 def test_a_process_with_an_old_sale_card_does_not_start_the_clock_before_a_later_opening():
-    opens = timezone.now() + timedelta(seconds=1.5)
-    sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
-    stale = card_of(sale)
-    sale_control.postpone(sale=sale, opens_at=opens + timedelta(hours=1))
-    time.sleep(1.6)
+    sale = lobby_sale()
+    stale = replace(card_of(sale), opens_at=ms(timezone.now()) - 1)
+    sale_control.postpone(sale=sale, opens_at=sale.opens_at + timedelta(hours=1))
     bridge.run(tick.tick_sale(card=stale))
     assert not Clock.objects.filter(sale=sale, runs_until_ms__gt=0).exists()
     assert Sale.objects.get(pk=sale.pk).paused_ms == 0

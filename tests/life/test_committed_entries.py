@@ -15,11 +15,12 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import audit, draw, entries, sale_control, status
+from flashsale.life import alarms, audit, draw, entries, sale_control, status
+from flashsale.life.alarm_list import ALARMS
 from flashsale.life.enter import digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.life.schedule import publish
-from flashsale.models import Allocation, Entries, EntriesTile, Event, Record, Reservation, Sale
+from flashsale.models import Alarm, Allocation, Entries, EntriesTile, Event, Record, Reservation, Sale
 from flashsale.rules import lottery
 from flashsale.rules.entries import hashes_in
 from flashsale.rules.events import EventType
@@ -27,8 +28,9 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.lottery import LeafState
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState, SaleState
-from tests.beacons import CHAIN, Relay, running_relay, sign
+from tests.beacons import CHAIN, Relay, freeze_now, round_comes, sign
 from tests.factories import (
+    PHONE,
     Shopper,
     card_of,
     draft_sale,
@@ -49,7 +51,7 @@ ENTERED, GONE, NEVER_GIVEN = LeafState
 @pytest.fixture
 def relay(settings: LazySettings) -> Iterator[Relay]:
     """A relay of the tests' own chain, which this server uses."""
-    with running_relay() as found:
+    with Relay() as found:
         settings.FLASHSALE_BEACON_CHAIN, settings.FLASHSALE_BEACON_RELAYS = CHAIN, (found.url,)
         yield found
 
@@ -67,27 +69,6 @@ def crowd(sale: Sale, names: str) -> list[Shopper]:
 
 def goes(person: Shopper) -> None:
     bridge.run(leave(card=person.card, line=person.line, place=person.place))
-
-
-def freeze_now(sale: Sale) -> None:
-    """Moves the opening so that the freeze is now, and runs one tick."""
-    move_opening(sale, timezone.now() + timedelta(seconds=sale.freeze_lead_s, milliseconds=-1))
-    tend(sale)
-    sale.refresh_from_db()
-
-
-def round_comes(sale: Sale, *, ago_s: int = 60) -> None:
-    """Moves the freeze so far into the past that the round of the beacon is there, and runs one tick."""
-    frozen_at = timezone.now() - timedelta(seconds=ago_s)
-    round_ = lottery.round_after(int(frozen_at.timestamp()), CHAIN)
-    Sale.objects.filter(pk=sale.pk).update(entries_frozen_at=frozen_at, beacon_round=round_)
-    bridge.run(_forget_tries())
-    tend(sale)
-    sale.refresh_from_db()
-
-
-async def _forget_tries() -> None:
-    draw.TRIED.entries().clear()
 
 
 def leaf_of(person: Shopper, index: int, state: LeafState = ENTERED) -> bytes:
@@ -338,6 +319,35 @@ def test_people_leave_while_the_line_waits_and_a_loss_changes_no_root(relay: Rel
     assert (states[0], states[2], states[3]) == (PlaceState.CALLED, PlaceState.LEFT, PlaceState.CALLED)
 
 
+def test_people_who_come_between_the_freeze_and_the_opening_stand_behind_in_the_order_in_which_they_come(
+    relay: Relay, client: Client
+) -> None:
+    sale = committing_sale(beacon="drand", freeze_s=300, stock={PHONE: 2}, channels=("mi.com",))
+    early = [Shopper(sale, name, channel="mi.com") for name in ("ani", "budi", "cici")]
+    late = [Shopper(sale, name, channel="mi.com") for name in ("dodi", "edi", "fifi")]
+    for person in early:
+        person.enter()
+    freeze_now(sale)
+    client.cookies[f"fs_place_{sale.code}"] = late[0].enter().token
+    page = client.get(f"/s/{sale.code}/", headers={"Accept-Language": "en"}).content.decode()
+    # Without JavaScript, too.
+    assert page.count("You came after the tickets were fixed for the draw.") == 3
+    round_comes(sale)
+    assert (document(sale)["phase"], late[0].number()) == ("lobby", 4)
+    assert [late[1].enter().index, late[2].enter().index] == [5, 6]
+    assert sorted(person.number() for person in early) == [1, 2, 3]
+    assert [person.number() for person in late] == [4, 5, 6]
+    assert refusal(early[0].reserve) is Outcome.NOT_OPEN
+    move_opening(sale)
+    order = sorted(early, key=lambda person: person.number()) + late
+    for gone, person in enumerate(order[:-1]):
+        tend(sale)
+        tend(sale)
+        states = [one.look().state for one in order[gone:]]
+        assert states == [PlaceState.CALLED] * 2 + [PlaceState.WAITING] * (len(states) - 2), gone
+        goes(person)
+
+
 def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
     relay: Relay, settings: LazySettings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -355,8 +365,11 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
     assert refusal(ani.reserve) is Outcome.NOT_READY
     # No relay has the round; one gives another signature; the server is set to another chain.
     relay.mode = "late"
+    assert late_alarms() == []
     round_comes(sale)
     assert (len(relay.asked), sale.frozen_at) == (1, None)
+    facts = {"sale": sale.code, "round": sale.beacon_round, "minutes": 60}
+    assert late_alarms() == [(f"sale:{sale.pk}", facts, False)]
     relay.mode = "wrong"
     round_comes(sale)
     assert (len(relay.asked), sale.frozen_at) == (2, None)
@@ -366,11 +379,13 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
     round_comes(sale)
     assert (len(relay.asked), sale.frozen_at) == (2, None)
     assert f"{sale.code} waits for a round of {CHAIN.hash}" in caplog.text
+    assert [ended for _, _, ended in late_alarms()] == [False]
     settings.FLASHSALE_BEACON_CHAIN = CHAIN
     # The clock of the sale stood all the time.
     assert not sale.lease.until
     round_comes(sale)
     assert sale.frozen_at is not None
+    assert [ended for _, _, ended in late_alarms()] == [True]
     tend(sale)
     tend(sale)
     assert (ani.look().state, document(sale)["message"]) == (PlaceState.CALLED, "")
@@ -378,7 +393,16 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
         Sale.objects.filter(pk=sale.pk).update(beacon_signature=None)
 
 
-def test_a_beacon_that_does_not_come_in_an_hour_ends_the_sale(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def late_alarms() -> list[tuple[str, dict[str, Any], bool]]:
+    """Looks for alarms. Returns those about late beacons: subject, facts, and whether it has ended."""
+    alarms.look()
+    rows = Alarm.objects.filter(code="beacon_late", raised_at__isnull=False).order_by("pk")
+    return [(row.subject, row.facts, row.ended_at is not None) for row in rows]
+
+
+def test_a_beacon_that_does_not_come_in_an_hour_ends_the_sale_and_its_alarm(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     relay.mode = "late"
     sale = committing_sale(beacon="drand", freeze_s=1)
     ani = crowd(sale, "ani")[0]
@@ -387,9 +411,17 @@ def test_a_beacon_that_does_not_come_in_an_hour_ends_the_sale(relay: Relay, monk
     round_comes(sale)
     tend(sale)
     assert sale.state == SaleState.PUBLISHED
+    assert [ended for _, _, ended in late_alarms()] == [False]
+    with translation.override("en"):
+        text = ALARMS["beacon_late"].sentence(Alarm.objects.get(code="beacon_late").facts)
+    assert text == (
+        f"{sale.code}: no relay has given round {sale.beacon_round} of drand, so the line waits for its numbers. "
+        "In about 60 min the sale is called off by its published rule."
+    )
     monkeypatch.setattr(draw, "BEACON_WAIT_MS", -60_000)
     tend(sale)
     sale.refresh_from_db()
+    assert [ended for _, _, ended in late_alarms()] == [True]
     assert (sale.state, sale.message, sale.frozen_at) == (SaleState.CALLED_OFF, sale_control.NO_BEACON, None)
     assert (document(sale)["phase"], ani.look().number) == ("called_off", None)
     relay.mode = "true"

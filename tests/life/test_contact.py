@@ -48,6 +48,15 @@ def test_an_address_is_kept_as_letters_need_it(typed: str, read: str) -> None:
     assert checked_contact(GOOD | {"email": typed})["email"] == read
 
 
+def test_marks_that_turn_a_text_around_or_hide_are_not_kept() -> None:
+    typed = {"name": "\u202eAni\u2066\u200b", "address": "\ufeffJl. Melati \u202b5\nBandung\u2069"}
+    kept = checked_contact(GOOD | typed | {"phone": "\u202a0812-3456-7890\u202c"})
+    assert kept == GOOD
+    with pytest.raises(Refused) as refused:
+        checked_contact(GOOD | {"name": "\u200b\u202e"})
+    assert (refused.value.outcome, refused.value.detail) == (Outcome.BAD_IDENTITY, "Missing: name.")
+
+
 @pytest.mark.parametrize(
     ("field", "typed"),
     [

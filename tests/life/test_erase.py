@@ -13,13 +13,14 @@ from django.test import Client
 from django.utils import timezone
 
 from flashsale.gate import sale_cards
-from flashsale.life import audit, erase, fairness_report, inbox, notify, retention, review, schedule
+from flashsale.life import audit, erase, fairness_report, inbox, notify, retention, review, schedule, webhooks
 from flashsale.life.appeal import waive
 from flashsale.life.refund import refund_due
 from flashsale.models import (
     Campaign,
     Case,
     Contact,
+    Delivery,
     FairnessReport,
     Inbox,
     LimitSlot,
@@ -115,6 +116,9 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     assert any(_traces())
     keys = set(Reservation.objects.values_list("asked", flat=True))
     assert len(digests) == 12
+    hook = webhooks.make(channel=cancelled.reservation.channel_id, url="https://shop.example/", types=[], by="shell")
+    webhooks.send_test(webhook=hook)
+    Delivery.objects.update(answer='{"got": {"metadata": {"who": "person-ani"}}}')
     mail.outbox.clear()
     counts = erase.erase(campaign=campaign)
     assert counts == {

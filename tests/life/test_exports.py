@@ -3,18 +3,21 @@
 import csv
 import io
 import re
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
 from django.utils import timezone
 
-from flashsale.life import cancel, export_files, exports, refund, settlement
+from flashsale.life import cancel, export_files, exports, held_folder, refund, settlement
 from flashsale.life.export_files import Sums, write_csv, write_xlsx
 from flashsale.models import Record, Reservation, Sale
 from tests.admin.orders import buy
@@ -185,3 +188,30 @@ def test_a_sheet_that_is_full_is_followed_by_another_one(monkeypatch: pytest.Mon
     sheets = [[row[0][1] for row in _xlsx(file.getvalue(), sheet)] for sheet in (1, 2, 3)]
     assert [sheet[1:] for sheet in sheets] == [["0", "1"], ["2", "3"], ["4"]]
     assert _xlsx(file.getvalue(), sheet=4)[1] == [("n", "5"), ("n", "10")]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from flashsale.life.held_folder import held_folder
+with held_folder(Path(sys.argv[1]), "export-") as folder:
+    (folder / "part").write_text("Ani, 0812")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_export_or_backup_leaves_on_the_disk_is_deleted_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_folder, "NEW_S", -60)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        left = Path(other.stdout.readline().strip())
+        with held_folder.held_folder(tmp_path, "export-") as mine:
+            assert {path.name for path in tmp_path.iterdir()} == {left.name, mine.name}
+        assert (left / "part").read_text() == "Ani, 0812"  # its process lives
+        other.kill()
+    assert left.exists()
+    with held_folder.held_folder(tmp_path, "export-") as mine:
+        assert [path.name for path in tmp_path.iterdir()] == [mine.name]
+    assert list(tmp_path.iterdir()) == []

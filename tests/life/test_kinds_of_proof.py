@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, client, keys
+from flashsale.gate import bridge, client, keys, scripts
 from flashsale.life import crowd_backup, tick
 from flashsale.life.enter import Entry, digest_identity, enter
 from flashsale.life.leave import leave
@@ -97,7 +97,9 @@ def test_a_partner_that_enters_a_phone_first_does_not_lock_its_owner_out(lines: 
     assert owner.state is (PlaceState.CALLED if opened else PlaceState.WAITING)
 
 
-def test_the_word_of_a_partner_does_not_slow_the_owner_down() -> None:
+def test_the_word_of_a_partner_does_not_slow_the_owner_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may need longer than the gap for each request.
+    monkeypatch.setattr(scripts, "IDENTITY_BUCKET", IDENTITY_BUCKET._replace(gap_ms=60_000))
     sale = shared_line()
     thief = Person(sale, PARTNER)
     thief.enter()

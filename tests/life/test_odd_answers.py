@@ -45,6 +45,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"provider_id": "a\ud800b"}, {"provider_id": "ab"}),
         ({"provider_id": "x" * 300}, {"provider_id": "x" * 120}),
         ({"fee": Decimal("1e400")}, {"fee": None}),
+        ({"fee": Decimal("-1e9999999")}, {"fee": None}),
         ({"fee": Decimal("NaN")}, {"fee": None}),
         ({"fee": Decimal("-0.009")}, {"fee": Decimal(0)}),
         # Less than the smallest refund.
@@ -58,7 +59,7 @@ def test_paid_is_paid_whatever_else_stands_beside_it(two: Any, odd: Any, stored:
     assert money_astray() == []
 
 
-@pytest.mark.parametrize("paid", ["NaN", "Infinity", "1e400", "-1"])
+@pytest.mark.parametrize("paid", ["NaN", "Infinity", "1e400", "1e9999999", "-1"])
 def test_an_amount_that_is_none_changes_nothing_and_is_asked_again(two: Any, paid: str) -> None:
     first, second = two(PAID._replace(paid=Decimal(paid)))
     assert (first.state, second.state) == ("waiting", "paid")
@@ -80,6 +81,13 @@ def test_instructions_that_cannot_be_shown_are_left_out(two: Any) -> None:
     first, second = two(Standing(StandingState.WAITING, "id", instructions=shown))
     assert (first.state, second.state) == ("waiting", "paid")
     assert first.instructions == Instructions("qr", bank="BCA", number="88")._asdict()
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+09:00"])
+def test_a_time_that_not_every_zone_can_show_is_left_out(two: Any, until: str) -> None:
+    first, second = two(Standing(StandingState.WAITING, "id", instructions=Instructions("qr", until, qr="Q")))
+    assert (first.state, second.state) == ("waiting", "paid")
+    assert first.instructions == Instructions("qr", qr="Q")._asdict()
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "ab" + "x" * 300])

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.life import plan_values, schedule
+from flashsale.life.import_rows import apply_table
 from flashsale.models import Allocation, Campaign, Channel, ListEntry, Offer, Record, Sale, Stock, Unit
 from tests.factories import OFFERS, draft_sale, poco_campaign
 
@@ -263,10 +264,13 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
     assert _plan(_write(tmp_path, "wrong.csv", wrong), **options) == [
         "line 2, price: 1.8: amounts are whole numbers. Write it in full, such as 1.799.000 or 1799000.",
         "line 4, sale: feb: no sale of this campaign. Known: 29-jan, 30-jan.",
-        "line 6: 29-jan/A stands in row 5 already.",
+        "line 6: 29-jan/A is already in row 5.",
         "line 7, name: This field cannot be blank.",
         "1: Nothing was changed: 4 problem(s).",
     ]
+    assert _plan(_write(tmp_path, "wrong.csv", "code,opens\nfeb,2027-02-01 10:00\n"), **options) == [
+        "line 2, closes: This value is missing.", "1: Nothing was changed: 1 problem(s).",
+    ]  # fmt: skip
     mangled = (
         "sale,line,axis,value\n29-jan,lazada,phone,8.12111E+11\n29-jan,lazada,address,x\n29-jan,lazada,email,ani\n"
     )
@@ -276,6 +280,30 @@ def test_a_table_fills_drafts_and_names_every_row_that_it_cannot_read(tmp_path: 
     assert _plan(_write(tmp_path, "wrong.csv", "colour,size\n1,2\n"), **options)[0].startswith(
         "line 1: The first row names no table that is known. The tables and their columns: slots: code, name, opens"
     )
+    assert _stored() == stored
+
+
+def test_a_table_of_wrong_rows_is_read_without_a_query_for_each_and_a_slow_one_ends(
+    django_assert_max_num_queries: Any,
+) -> None:
+    campaign = poco_campaign()
+    sale = draft_sale(campaign)
+    sku, stored = OFFERS[0]["sku"], _stored()
+
+    def applied(*rows: str, **options: Any) -> list[str]:
+        text = "\n".join(["line,channels,sku,units", *rows])
+        done = apply_table(text=text, campaign=campaign, sale=sale, dry_run=False, by=None, **options)
+        return [str(problem) for problem in done.problems]
+
+    with django_assert_max_num_queries(20), translation.override("en"):
+        problems = applied(*(f"line-{n},,U-{n},5\nline-{n},,{sku},5" for n in range(2000)))
+    assert len(problems) == 4000
+    assert problems[0].startswith("line 2, sku: U-0: no offer of the sale. Known: ")
+    assert problems[1] == "line 3, line: line-0: no line of the sale. Give its channels, and it is made."
+    with translation.override("en"):
+        assert applied(f"new,lazada,{sku},5", seconds_max=-1) == [
+            "line 2: The rows up to here took too long, so nothing was changed. Divide it, or use manage.py plan."
+        ]
     assert _stored() == stored
 
 
@@ -294,6 +322,23 @@ def test_a_table_needs_its_campaign_and_changes_no_published_sale(tmp_path: Path
     assert _stored() == stored
 
 
+def test_times_that_no_calendar_has_are_named_by_row_and_change_nothing(tmp_path: Path) -> None:
+    campaign = poco_campaign()
+    draft_sale(campaign, code="29-jan")
+    stored = _stored()
+    odd = (
+        "code,opens,closes,lobby\n29-jan,0001-01-01 00:00,,\n30-jan,9999-12-31 23:59 -12:00,,\n"
+        "31-jan,2027-01-29 10:00 +99:99,,\n01-feb,2027-01-29 10:00,999999999999 hari,\n"
+        "02-feb,2027-01-29 10:00,12:00,999999999999 minggu\n"
+    )
+    found = _plan(_write(tmp_path, "slots.csv", odd), campaign=campaign.code)
+    assert {"line 2, opens", "line 3, opens", "line 4, opens", "line 5, closes", "line 6, lobby"} <= {
+        line.split(":")[0] for line in found
+    }
+    assert found[-1].startswith("1: Nothing was changed")
+    assert _stored() == stored
+
+
 def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Path) -> None:
     file = _write(tmp_path, "plan.toml", TRANCHES.replace('list = "wronged.csv"\n', ""))
     found: list[list[str]] = []
@@ -306,7 +351,7 @@ def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Pat
     with transaction.atomic():
         Campaign.objects.create(code="tranches", name="Tranches")
         thread.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         with connection.cursor() as cursor:
             while time.monotonic() < until:
                 # The second has looked, found no campaign, and waits for the first because of the unique code.

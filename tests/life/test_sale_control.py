@@ -19,7 +19,7 @@ from flashsale.models import Allocation, Reservation, Sale, Stock, Unit
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, refusal, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, refusal, tend
 from tests.faults.steps import dying
 from tests.races.crowd import closing
 
@@ -191,13 +191,14 @@ def test_units_are_added_up_to_a_total_before_the_opening_only():
 def test_units_are_not_added_by_an_admin_who_waited_over_the_opening():
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has no row locks")
-    opens = timezone.now() + timedelta(seconds=1.5)
-    stock = Stock.objects.get(allocation__sale=lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1)))
+    sale = lobby_sale()
+    move_opening(sale, timezone.now() + timedelta(seconds=1.5))
+    stock = Stock.objects.get(allocation__sale=sale)
     add = closing(lambda more: sale_control.add_units(stock=stock, quantity=stock.quantity + more))
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic():
             Sale.objects.select_for_update().get()
             added = thread.submit(add, 1)
             time.sleep(2)
-        assert isinstance(added.exception(timeout=20), ValidationError)
+        assert isinstance(added.exception(timeout=120), ValidationError)
     assert Unit.objects.count() == stock.quantity

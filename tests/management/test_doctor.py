@@ -97,6 +97,26 @@ def test_redis_that_is_away_or_a_replica_is_a_problem(settings: Settings, monkey
     assert [(check.ok, check.name) for check in redis_checks.redis_servers()][1] == (False, "Redis: LIMITS_URL")
 
 
+@pytest.mark.parametrize(
+    ("replicas", "good", "words"),
+    [
+        (0, None, ["no replica"]),
+        (0, 0, ["no replica", "is set"]),
+        (1, None, []),
+        (1, 1, ["is set"]),
+        (2, None, ["is 0"]),
+        (2, 1, []),
+    ],
+)
+def test_a_master_with_one_replica_must_take_writes_without_it(
+    replicas: int, good: int | None, words: list[str]
+) -> None:
+    facts = {"connected_slaves": replicas} | ({} if good is None else {"min_slaves_good_slaves": good})
+    found = list(dict(redis_checks._alone(facts, "sentinel")))
+    assert [word in text for word, text in zip(words, found, strict=True)] == [True] * len(words)
+    assert len(dict(redis_checks._alone(facts, "cluster"))) == (replicas == 0)
+
+
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="about PostgreSQL")
 def test_postgresql_that_may_lose_commits_or_has_no_room_is_a_problem(settings: Settings) -> None:
     fails(postgresql.postgresql(), "fsync is off: a power cut damages the database", "ALTER SYSTEM SET fsync = on")

@@ -22,12 +22,15 @@ from flashsale import migrations
 from flashsale.models import Campaign, Event, PaymentAttempt, Record, Reservation, Sale
 from flashsale.rules.events import state_after, subject_of
 from flashsale.rules.lottery import commitment
-from tests import databases, servers
+from tests import servers
 
 pytestmark = pytest.mark.books
 HASHES = Path(__file__).with_name("migrations.sha256")
 DATABASE = "upgrade"
 FIRST = "0001_books"
+# The last versions before sealed secrets, before attempts and refunds, and before lines of settlements.
+BEFORE_SEALING, BEFORE_ATTEMPTS, BEFORE_SETTLEMENT = "0005_permission_names", "0016_clock_mark", "0038_sandbox"
+PAYMENT_STATES = ("started", "paid", "declined", "refund_due", "refunded", "refund_failed")
 TRIGGER, LINES_TRIGGER = "audit_trail_append_only", "settlement_lines_append_only"
 NEW_NAMES = {
     "Claim": "LimitSlot",
@@ -43,7 +46,7 @@ NEW_COLUMNS = {
     ("Allocation", "number"): "line_id", ("Rules", "number"): "version",
     ("Payment", "provider"): "account", ("Payment", "started_at"): "made_at",
 }  # fmt: skip
-# What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
+# What is kept in other words: see _assert_payments_are_attempts_and_refunds.
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
     "alarm", "alarmmessage", "bankaccount", "calendarlink", "casenote", "checkoutpass", "delivery", "entries",
@@ -105,15 +108,6 @@ def empty_database(django_db_blocker: DjangoDbBlocker, tmp_path: Path) -> Iterat
             del connections[DATABASE], connections.databases[DATABASE]
 
 
-@pytest.fixture
-def newest_database(empty_database: None) -> None:
-    """The same database with all tables of the newest version."""
-    if "FLASHSALE_TEST_SHARED" in os.environ:
-        databases.copy_template(connections.databases[DATABASE]["NAME"])
-    else:
-        _migrate()
-
-
 def _on_server(*statements: str) -> None:
     """PostgreSQL makes and drops databases outside of transactions only."""
     with psycopg.connect(servers.books_url(), autocommit=True) as link:
@@ -123,36 +117,54 @@ def _on_server(*statements: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("empty_database")
-def test_a_filled_database_of_the_first_version_loses_nothing() -> None:
+def test_a_filled_database_of_the_first_version_loses_nothing_on_its_way_to_the_newest_and_back() -> None:
+    """One way through all versions, because each way takes long. Rows of later versions are added on the way."""
     for app in ("auth", "admin", "sessions"):
         _migrate(app)
     _migrate("flashsale", FIRST)
-    old = MigrationLoader(connections[DATABASE]).project_state([("flashsale", FIRST)]).apps
-    tables = list(old.get_app_config("flashsale").get_models(include_auto_created=True))
+    tables = list(_apps(FIRST).get_models(include_auto_created=True))
     _fill(tables)
     group = Group.objects.using(DATABASE).create(name="reviewers")
     group.permissions.set(Permission.objects.using(DATABASE).filter(content_type__app_label="flashsale"))
     before = {model: _rows(model._meta.db_table) for model in tables}
     assert [model.__name__ for model, rows in before.items() if not rows] == []
+    _migrate("flashsale", BEFORE_SEALING)
+    secrets = _sales_with_secrets()
+    _migrate("flashsale", BEFORE_ATTEMPTS)
+    _payments_in_every_state()
+    payments = _rows("flashsale_payment")
+    _migrate("flashsale", BEFORE_SETTLEMENT)
+    found = [_triggers()]
 
     _migrate()
 
+    found.append(_triggers())
     for model, rows in before.items():
-        assert _kept(model, rows) == _renamed(model, rows), model.__name__
-    assert list(Campaign.objects.using(DATABASE).values_list("canon_version", flat=True)) == [1]
+        assert _with_these_keys(_kept(model, rows), _renamed(model, rows)) == _renamed(model, rows), model.__name__
+    first = Campaign.objects.using(DATABASE).exclude(code="c")
+    assert list(first.values_list("canon_version", flat=True)) == [1]
     _assert_constraints_are_those_of_the_models()
     _assert_permissions_follow_their_models(group)
+    _assert_secrets_are_sealed(secrets)
+    _assert_payments_are_attempts_and_refunds()
+    _assert_events_say_how_all_stands()
     _assert_the_trail_is_append_only()
+    _migrate("flashsale", BEFORE_SETTLEMENT)
+    found.append(_triggers())
+    assert found == [0, 2, 0], "the triggers of settlement lines come and go with their migration"
+    _migrate("flashsale", BEFORE_ATTEMPTS)
+    assert _without_ids(_rows("flashsale_payment")) == _without_ids(payments)
+    _migrate("flashsale", BEFORE_SEALING)
+    drawn = _model(BEFORE_SEALING, "Sale").filter(code__in=secrets)
+    assert {sale.code: bytes(sale.secret) for sale in drawn} == secrets
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("empty_database")
-def test_the_secrets_of_sales_that_are_not_drawn_are_sealed() -> None:
-    _migrate("flashsale", "0005_permission_names")
-    old = MigrationLoader(connections[DATABASE]).project_state([("flashsale", "0005_permission_names")]).apps
-    made = {name: old.get_model("flashsale", name).objects.using(DATABASE) for name in ("Campaign", "Sale")}
-    rules = old.get_model("flashsale", "PublishedRuleSet").objects.using(DATABASE).create(version=1, content={})
+def _sales_with_secrets() -> dict[str, bytes]:
+    """Adds a sale that is not drawn, one that is, and a draft. Returns the secrets by code."""
+    old = _apps(BEFORE_SEALING)
+    made = {name: old.get_model(name).objects.using(DATABASE) for name in ("Campaign", "Sale", "PublishedRuleSet")}
     secrets = {code: code.encode().ljust(32, b".") for code in ("open", "drawn")}
+    rules = made["PublishedRuleSet"].create(version=2, content={})
     common = VALUES["Sale"] | {"opens_at": NOW, "campaign": made["Campaign"].create(code="c"), "rules": rules}
     for code, secret in secrets.items():
         own = {"secret": secret, "commitment": commitment(secret).hex(), "frozen_at": NOW if code == "drawn" else None}
@@ -160,62 +172,45 @@ def test_the_secrets_of_sales_that_are_not_drawn_are_sealed() -> None:
     made["Sale"].create(
         **common | {"code": "draft", "state": "draft", "secret": None, "published_at": None, "frozen_at": None}
     )
+    return secrets
 
-    _migrate("flashsale")
 
+def _assert_secrets_are_sealed(secrets: dict[str, bytes]) -> None:
     sales = Sale.objects.using(DATABASE).in_bulk(field_name="code")
     assert {code: sales[code].draw_secret() for code in secrets} == secrets
     assert sales["open"].secret is None
     assert secrets["open"] not in bytes(sales["open"].sealed_secret)
     assert (sales["drawn"].sealed_secret, sales["draft"].sealed_secret, sales["draft"].secret) == (None, None, None)
-    _migrate("flashsale", "0005_permission_names")
-    assert {sale.code: bytes(sale.secret) for sale in made["Sale"].exclude(code="draft")} == secrets
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("empty_database")
-def test_payments_become_attempts_and_refunds_and_back() -> None:
-    """Every state of the first version, with a reservation that is held, and one that is cancelled."""
-    before = "0016_clock_mark"
-    for app in ("auth", "admin", "sessions"):
-        _migrate(app)
-    _migrate("flashsale", FIRST)
-    _fill(list(_apps(FIRST).get_models(include_auto_created=True)))
-    _migrate("flashsale", before)
-    old = {name: _model(before, name) for name in ("Payment", "Reservation", "DemoCharge")}
-    old["Payment"].all().delete()
-    first = old["Reservation"].get()
-    states = ("started", "paid", "declined", "refund_due", "refunded", "refund_failed")
-    for number, state in enumerate(states):
+def _payments_in_every_state() -> None:
+    """Adds a payment of each state, once with a reservation that is held and once with one that is cancelled."""
+    payments, first = _model(BEFORE_ATTEMPTS, "Payment"), _model(BEFORE_ATTEMPTS, "Reservation").get()
+    for number, state in enumerate(PAYMENT_STATES):
         for cancelled in (False, True):
             first.pk, first.asked, first.number = uuid4(), f"{state}{cancelled}", 10 + 2 * number + cancelled
             times = {"confirmed_at": NOW, "ended_at": NOW} if cancelled else {}
             first.state = "cancelled" if cancelled else "held"
             first.confirmed_at, first.ended_at = times.get("confirmed_at"), times.get("ended_at")
             first.save(force_insert=True)
-            old["Payment"].create(
+            payments.create(
                 reservation_id=first.pk, reference=f"{first.pk}/3", provider="demo", method="qris", amount=5,
                 state=state, started_at=NOW, settled_at=None if state == "started" else NOW,
                 refund_reference="back" if state == "refunded" else "",
             )  # fmt: skip
-    rows = _rows("flashsale_payment")
 
-    _migrate("flashsale")
 
-    attempts = PaymentAttempt.objects.using(DATABASE).prefetch_related("refunds").select_related("reservation")
+def _assert_payments_are_attempts_and_refunds() -> None:
+    every = PaymentAttempt.objects.using(DATABASE).prefetch_related("refunds").select_related("reservation")
+    attempts = [a for a in every if a.reservation.asked.startswith(PAYMENT_STATES)]
     found = {(a.reservation.asked.removesuffix("True").removesuffix("False"), a.reservation.state): a for a in attempts}
-    words = {"started": "started", "paid": "paid", "declined": "declined"} | {s: s for s in states[3:]}
     assert {key: str(a.payment_state) for key, a in found.items()} == {
-        (state, kept): words[state] for state in states for kept in ("held", "cancelled")
+        (state, kept): state for state in PAYMENT_STATES for kept in ("held", "cancelled")
     }
     assert {a.number for a in found.values()} == {3}
     assert {a.state for (state, kept), a in found.items() if state == "refunded"} == {"late", "paid"}
     refunded = found["refunded", "cancelled"].refunds.get()
     assert (refunded.reference, refunded.provider_id) == (found["refunded", "cancelled"].reference, "back")
-    _assert_constraints_are_those_of_the_models()
-    _assert_events_say_how_all_stands()
-    _migrate("flashsale", before)
-    assert _without_ids(_rows("flashsale_payment")) == _without_ids(rows)
 
 
 def _assert_events_say_how_all_stands() -> None:
@@ -315,6 +310,12 @@ def _kept(model: Any, rows: list[Row]) -> list[Row]:
     return [{column: row[column] for column in columns} for row in _rows(table)]
 
 
+def _with_these_keys(rows: list[Row], wanted: list[Row]) -> list[Row]:
+    """Those of the rows that have the primary key, the first column, of a wanted one."""
+    keys = {next(iter(row.values())) for row in wanted}
+    return [row for row in rows if next(iter(row.values())) in keys]
+
+
 def _newest(name: str) -> Any:
     return apps.get_model("flashsale", NEW_NAMES.get(name, name))
 
@@ -363,18 +364,10 @@ def _assert_the_trail_is_append_only() -> None:
     assert trail.count() == 2
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("newest_database")
-def test_the_triggers_of_settlement_lines_come_and_go_with_their_migration() -> None:
-    def triggers() -> int:
-        table = "pg_trigger" if connection.vendor == "postgresql" else "sqlite_master"
-        column = "tgname" if connection.vendor == "postgresql" else "name"
-        with connections[DATABASE].cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table} WHERE {column} LIKE '{LINES_TRIGGER}%%'")  # noqa: S608
-            return int(cursor.fetchone()[0])
-
-    found = [triggers()]
-    for target in ("0038_sandbox", None):
-        _migrate("flashsale", *([target] if target else []))
-        found.append(triggers())
-    assert found == [2, 0, 2]
+def _triggers() -> int:
+    """How many triggers the table of settlement lines has."""
+    table = "pg_trigger" if connection.vendor == "postgresql" else "sqlite_master"
+    column = "tgname" if connection.vendor == "postgresql" else "name"
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table} WHERE {column} LIKE '{LINES_TRIGGER}%%'")  # noqa: S608
+        return int(cursor.fetchone()[0])

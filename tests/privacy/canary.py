@@ -125,6 +125,6 @@ def listening(client: redis.Redis) -> Iterator[list[bytes]]:
         yield heard
     finally:
         client.echo("that is all")
-        listener.join(timeout=20)
+        listener.join(timeout=120)
         link.disconnect()
         client.connection_pool.release(link)

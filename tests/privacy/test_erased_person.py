@@ -12,10 +12,31 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from flashsale.life import case_desk, inbox, listed_values, notify, person_data, person_requests, retention, review
+from flashsale.life import (
+    case_desk,
+    inbox,
+    listed_values,
+    notify,
+    person_data,
+    person_requests,
+    retention,
+    review,
+    webhooks,
+)
 from flashsale.life.find_person import noted_values
 from flashsale.life.trail_keys import records_about
-from flashsale.models import Case, CaseNote, Contact, LimitSlot, ListedValue, ListEntry, Reservation, RingOrder, Trait
+from flashsale.models import (
+    Case,
+    CaseNote,
+    Contact,
+    Delivery,
+    LimitSlot,
+    ListedValue,
+    ListEntry,
+    Reservation,
+    RingOrder,
+    Trait,
+)
 from flashsale.rules.identity import Axis
 from tests.admin.orders import buy
 from tests.factories import PHONE, end_now, identity, lobby_sale
@@ -70,6 +91,7 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     values = {ani[Axis.PHONE].lstrip("0"), ani[Axis.EMAIL], "LZD-ANI-4711"}
     order = next(one.reservation for one in Contact.objects.all() if one.read()["email"] == ani[Axis.EMAIL])
     Reservation.objects.filter(pk=order.pk).update(partner_reference="LZD-ANI-4711", metadata={"who": ani[Axis.EMAIL]})
+    _answer_webhooks(order, "got LZD-ANI-4711")
     for axis in (Axis.PHONE, Axis.EMAIL):
         digest = Trait.objects.get(reservation=order, axis=axis).digest
         ListEntry.objects.create(allocation=line, axis=axis, digest=digest)
@@ -111,10 +133,19 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     after = _anywhere(gate, logs)
     assert _in(after, values | own) == set()
     assert _in(after, others) == others, "another person stays as they are"
+    assert list(Delivery.objects.order_by("pk").values_list("answer", flat=True)) == ["", "OK"]
     assert list(records_about(noted_values({Axis.PHONE: ani[Axis.PHONE]}))) == []
     assert list(ListedValue.objects.all()) == [household], "the value of another person's order stays on its list"
     _only_others_have_notes_and_traces(order)
     assert broken(sale) == []
+
+
+def _answer_webhooks(order: Reservation, answer: str) -> None:
+    """A receiver has answered this about the order, and something else about a sale."""
+    hook = webhooks.make(channel=order.channel_id, url="https://shop.example/", types=[], by="shell")
+    for subject, text in ((str(order.pk), answer), ("sale:another", "OK")):
+        told = webhooks.send_test(webhook=hook)
+        Delivery.objects.filter(pk=told.pk).update(subject=subject, answer=text)
 
 
 def _only_others_have_notes_and_traces(order: Reservation) -> None:

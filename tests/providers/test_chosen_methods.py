@@ -69,7 +69,7 @@ def test_a_sale_whose_buyers_could_not_pay_so_is_not_published(
         schedule.publish(sale=sale)
     sale.refresh_from_db()
     campaign.refresh_from_db()
-    assert (sale.state, campaign.frozen_at, gate.keys("*")) == ("draft", None, [])
+    assert (sale.state, campaign.frozen_at, gate.keys("fs:{*")) == ("draft", None, [])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -44,6 +44,15 @@ def test_an_answer_has_exact_amounts_and_the_time_of_the_provider(server: Script
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "date", ["", "soon", "Sun, 29 Nov 2026 03:00:00 +999999999999999999999", "Sun, 29 Nov 99999 03:00:00 GMT"]
+)
+def test_an_answer_whose_time_cannot_be_read_is_an_answer_without_a_time(server: Scripted, date: str) -> None:
+    server.add({"a": 1}, 200, Date=date)
+    answer = call(server.url)
+    assert (answer.status, answer.fields, answer.date) == (200, {"a": 1}, None)
+
+
 def test_an_error_with_a_body_is_an_answer_because_the_provider_says_what_it_means(server: Scripted) -> None:
     server.add({"status_code": "500"}, 500)
     assert (call(server.url, method="GET").status, server.asked[0].fields) == (500, None)

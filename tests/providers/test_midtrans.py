@@ -24,6 +24,7 @@ from flashsale.providers.payments.base import (
     RefundRequest,
     RefundStanding,
 )
+from flashsale.providers.payments.checked import checked_standing
 from flashsale.providers.payments.midtrans import Midtrans, sign
 from tests.providers.scripted import Scripted, scripted
 
@@ -450,6 +451,15 @@ def test_a_fee_on_top_is_named_and_the_whole_amount_counts(midtrans: Midtrans, s
     assert (standing.paid, standing.fee) == (Decimal(1_803_000), Decimal(4_000))
 
 
+@pytest.mark.parametrize("odd", ["1e9999999", "NaN", "plenty", "-1e9999999", True, []])
+def test_a_fee_on_top_that_cannot_be_computed_is_left_out_and_the_money_counts(
+    midtrans: Midtrans, server: Scripted, odd: Any
+) -> None:
+    server.add(said("settlement", metadata={"extra_info": {"gross_amount_info": {"original_amount": odd}}}))
+    standing = checked_standing(bridge.run(midtrans.look(asked())))
+    assert (standing.paid, standing.fee) == (Decimal(AMOUNT), None)
+
+
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "javascript://x/%0Aalert(1)"])
 def test_an_address_that_runs_a_script_is_not_shown(midtrans: Midtrans, server: Scripted, link: str) -> None:
     server.add(said("pending", "201", actions=[{"name": "deeplink-redirect", "url": link}]))
@@ -546,6 +556,20 @@ def test_a_refund_that_midtrans_has_is_not_sent_again(midtrans: Midtrans, server
     server.add(said("partial_refund", refunds=[listed(refund_key="rf-0"), CONFIRMED]))
     assert bridge.run(midtrans.refund(back())) == RefundStanding("confirmed", "7")
     assert [one.method for one in server.asked] == ["GET"]
+
+
+@pytest.mark.parametrize("amount", ["1.00", f"{AMOUNT}.01", "1e9999999", "-1799000"])
+def test_a_refund_of_another_amount_than_ours_is_for_people(midtrans: Midtrans, server: Scripted, amount: str) -> None:
+    server.add(said("partial_refund", refunds=[CONFIRMED | {"refund_amount": amount}]))
+    standing = bridge.run(midtrans.look_refund(back()))
+    assert (standing.state, standing.provider_id, len(standing.why) <= 200) == ("failed", "7", True)
+    assert standing.why.startswith("the provider names ")
+
+
+@pytest.mark.parametrize("amount", [None, "", "plenty", "NaN", AMOUNT])
+def test_a_refund_whose_amount_is_not_said_counts_by_its_key(midtrans: Midtrans, server: Scripted, amount: Any) -> None:
+    server.add(said("refund", refunds=[CONFIRMED | {"refund_amount": amount}]))
+    assert bridge.run(midtrans.look_refund(back())) == RefundStanding("confirmed", "7")
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,26 @@ def test_retry_after_is_read_as_a_date(server: Scripted, hours: int, seconds: in
     assert seconds - 60 <= found.total_seconds() <= seconds
 
 
-@pytest.mark.parametrize("header", ["", "soon", "-1", "1.5", "Sun, 99 Nov 2026 03:00:00 GMT"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", "soon", "-1", "1.5", "Sun, 99 Nov 2026 03:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -0100",
+        "Sun, 29 Nov 2026 03:00:00 +999999999999999999999",
+    ],
+)  # fmt: skip
 def test_an_odd_retry_after_is_none(server: Scripted, header: str) -> None:
     server.add({}, 503, Retry_After=header)
-    assert post(server.url).retry_after is None
+    answer = post(server.url)
+    assert (answer.status, answer.failure, answer.retry_after) == (503, DeliveryFailure.STATUS, None)
+
+
+def test_an_answer_that_nothing_foresees_is_a_failure_like_any_other(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_text: str) -> None:
+        raise ArithmeticError("an odd answer")
+
+    monkeypatch.setattr(webhooks, "_retry_after", fails)
+    server.add({}, 200)
+    answer = post(server.url)
+    assert (answer.status, answer.failure, answer.text) == (None, DeliveryFailure.BROKEN, "ArithmeticError")

@@ -329,6 +329,7 @@ def test_all_captures_count_as_they_came(xendit: Xendit, server: Scripted, captu
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", -1)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", True)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", "NaN")],
+        [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", "1e9999999", AMOUNT)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", AMOUNT, currency=None)],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", AMOUNT, reference_id="fs-other")],
         [request("SUCCEEDED", latest_payment_id=PY), payment("SUCCEEDED", AMOUNT, payment_request_id="pr-2")],
@@ -480,6 +481,14 @@ def test_a_refund_that_is_there_is_not_sent_again(
     server.add({"data": [row("FAILED", id_="rfd-0"), row(word)]})
     assert bridge.run(xendit.refund(back())) == standing
     assert [one.method for one in server.asked] == ["GET"]
+
+
+@pytest.mark.parametrize("word", ["PENDING", "SUCCEEDED"])
+def test_a_refund_of_another_amount_than_ours_is_for_people(xendit: Xendit, server: Scripted, word: str) -> None:
+    for amount, state in ((1_799_000, "ours"), ("1799000.00", "ours"), (1, "failed"), (17_990_000, "failed")):
+        server.add({"data": [row(word, amount=amount)]})
+        standing = bridge.run(xendit.look_refund(back()))
+        assert (standing.state == "failed", bool(standing.why)) == ((state == "failed",) * 2), amount
 
 
 def test_a_refund_that_failed_is_not_sent_again_under_its_reference(xendit: Xendit, server: Scripted) -> None:

@@ -26,6 +26,7 @@ from tests.factories import identity
 from tests.faults.steps import called, come_due, reap, the_payment
 from tests.gateways import request_id
 from tests.life.refunds import waits_for
+from tests.privacy.canary import in_books
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PRICE = 1_799_000
@@ -119,6 +120,32 @@ def test_a_notification_without_the_token_or_with_a_lie_changes_nothing(shop: Sh
     lie = shop.control.forge(reference, {"status": "SUCCEEDED"}, signed="altered")
     assert (shop.notify(reference, lie, token="wrong"), Inbox.objects.count()) == (403, 0)
     assert (shop.notify(reference, lie), shop.state()) == (200, ("held", "started"))
+
+
+def test_what_a_notification_says_of_the_payer_and_the_token_beside_it_stand_in_no_table(shop: Shop) -> None:
+    shop.confirm()
+    reference = the_payment().reference
+    payer = {"payment_details": {"payer_name": "Ani Kenari", "payer_account_number": "+6281298765432"}}
+    hook = shop.control.forge(reference, payer, signed="altered")
+    assert (shop.notify(reference, hook), shop.state()) == (200, ("held", "started"))
+    told = Inbox.objects.get()
+    assert told.as_it_came() == (hook.body, {"X-Callback-Token": shop.token})
+    stored = in_books()
+    assert reference.encode() in stored
+    assert [text for text in (shop.token, "Ani Kenari", "81298765432") if text.encode() in stored] == []
+
+
+def test_a_notification_of_the_release_before_is_read_as_it_was_stored(shop: Shop) -> None:
+    shop.loses_the_answer()
+    reference = the_payment().reference
+    hook = shop.control.forge(reference, {}, signed="altered")
+    now = timezone.now()
+    Inbox.objects.create(
+        account="xendit", reference=reference, body=hook.body, headers={"X-Callback-Token": shop.token}, hash="x",
+        seen_at=now, next_look_at=now,
+    )  # fmt: skip
+    inbox.read_inbox()
+    assert (the_payment().state, Inbox.objects.get().result) == ("waiting", "waiting")
 
 
 def test_an_attempt_whose_answer_is_lost_is_begun_once_and_ends_in_the_books(shop: Shop) -> None:

@@ -23,7 +23,7 @@ def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
     start = threading.Barrier(len(acts))
 
     def run(act: Callable[[], Any]) -> Any:
-        start.wait(timeout=20)
+        start.wait(timeout=120)
         try:
             return act()
         except Refused as refused:

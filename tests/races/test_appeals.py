@@ -43,7 +43,7 @@ def test_two_people_decide_an_appeal_once(
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has one writer")
     (first, second), _target = waiting
-    both, locked = threading.Barrier(2, timeout=20), appealing._locked_order
+    both, locked = threading.Barrier(2, timeout=120), appealing._locked_order
 
     def together(case: Case) -> object:
         both.wait()

@@ -50,7 +50,7 @@ def _giving_while_it_is_transferred(owed: Refund, monkeypatch: pytest.MonkeyPatc
         patch.setattr(BankAccount, "encrypt", staticmethod(meanwhile))
         assert bank_account.give(refund=owed.pk, account=ANI)
     first.append("given")
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     return str(first[0])
 
 
@@ -72,7 +72,7 @@ def test_two_forms_at_once_leave_one_of_the_two_accounts(owed: Refund, monkeypat
     acts = [partial(bank_account.give, refund=owed.pk, account=account) for account in (ANI, OTHER)]
     read = bank_account.read
     if connection.vendor == "postgresql":
-        both, filter_ = threading.Barrier(2, timeout=20), BankAccount.objects.filter
+        both, filter_ = threading.Barrier(2, timeout=120), BankAccount.objects.filter
 
         def together(**fields: Any) -> Any:
             both.wait()

@@ -208,7 +208,7 @@ class TestARepeatWhileTheFirstRequestIsDeclined:
             monkeypatch.setattr(orders, "lock_reservations", lock)
             with ThreadPoolExecutor(1) as thread:
                 first = thread.submit(apart, _word, bridge.run, confirm.confirm(**request, call=call))
-                assert first.result(timeout=20) is Outcome.PAYMENT_DECLINED
+                assert first.result(timeout=120) is Outcome.PAYMENT_DECLINED
             return lock(ids)
 
         monkeypatch.setattr(orders, "lock_reservations", late)

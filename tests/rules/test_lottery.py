@@ -71,7 +71,7 @@ def published() -> dict[str, Any]:
 
 def verify(path: Path, *question: str) -> tuple[int, list[str], str]:
     command = [sys.executable, "-I", str(SCRIPT), "verify", str(path), *question]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 

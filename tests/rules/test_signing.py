@@ -193,7 +193,7 @@ def _run(command: Sequence[str]) -> list[str]:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
     )
     return done.stdout.splitlines()

@@ -101,6 +101,7 @@ def test_a_time_of_the_day_is_enough_where_the_day_is_known() -> None:
     [
         ("02/01/2027 10:00", Why.DAY_OR_MONTH), ("12:00", Why.NO_DATE), ("2027-02-30 10:00", Why.NO_TIME),
         ("29 Foo 2027 10:00", Why.NO_TIME), ("2027-01-29 25:00", Why.NO_TIME), ("2027-01-29 13:00 am", Why.NO_TIME),
+        ("2027-01-29 10:00 +99:99", Why.NO_TIME), ("2027-01-29 10:00 -2500", Why.NO_TIME),
         ("tomorrow", Why.NO_TIME), ("2027-03-28 02:30", Why.NOT_ON_THE_CLOCK),
         ("2027-10-31 02:30", Why.TWICE_ON_THE_CLOCK), ("46041.4166", Why.NO_TIME),
     ],

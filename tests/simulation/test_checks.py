@@ -1,10 +1,11 @@
 """The outsider's checks find each broken promise in made-up answers, and find nothing in correct answers."""
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from flashsale.rules import lottery
-from simulation import checks, order_checks
+from simulation import checks, drand, order_checks
 from simulation.journal import Answer, Journal
 from simulation.observations import Observations, observed_reservations
 
@@ -129,6 +130,57 @@ def test_another_commitment_shown_before_is_found() -> None:
     shown = _status(OPENS, 0)
 
     assert not order_checks.drawn(_observed(replace(shown, body={**shown.body, "commitment": "00" * 32}))).held
+
+
+FROZEN_AT = 1_800_000_000
+LEAVES = [lottery.leaf(index, 0) for index in range(1, COHORT + 1)]
+ROUND = lottery.round_after(FROZEN_AT, drand.CHAIN)
+SIGNATURE = drand.sign(ROUND)
+BEACON = lottery.Beacon(drand.CHAIN.hash, ROUND, SIGNATURE, sha256(SIGNATURE).digest())
+COMMITTED: dict[str, Any] = lottery.transcript_2(
+    sale="s",
+    secret=SECRET,
+    frozen_at=FROZEN_AT,
+    lines={"l": (COHORT, lottery.tree_root(LEAVES), (COHORT, 0, 0))},
+    drand=BEACON,
+)
+ROUND_AT = 1000 * drand.CHAIN.time_of(ROUND)
+
+
+def _shown(at_ms: int, *, seed: str = "", **draw: Any) -> Answer:
+    line = COMMITTED["lines"]["l"]
+    draw = {"root": line["root"], "round": ROUND, "round_at": ROUND_AT} | draw
+    return _answer("everyone", "status", at_ms, commitment=COMMITTED["commitment"], seed=seed, draw=draw)
+
+
+def _committing(*answers: Answer, **changes: Any) -> Observations:
+    return replace(_observed(*answers), transcripts={"s": COMMITTED | changes}, chain=drand.CHAIN)
+
+
+def test_the_numbers_of_a_sale_with_a_round_are_those_of_its_transcript() -> None:
+    seed = COMMITTED["lines"]["l"]["seed"]
+    number = lottery.number(1, COHORT, bytes.fromhex(seed))
+    looks = [_answer("ani", "look", ROUND_AT, index=1, number=shown, state="waiting") for shown in (number, number + 1)]
+    documents = (_shown(ROUND_AT - 20_000), _shown(ROUND_AT + 500, seed=seed))
+
+    assert order_checks.drawn(_committing(*documents, looks[0])).held
+    assert order_checks.committed_first(_committing(*documents)).held
+    assert not order_checks.drawn(_committing(*documents, looks[1])).held
+    assert not order_checks.drawn(_committing(*documents, frozen_at=FROZEN_AT + 60)).held
+    assert not order_checks.drawn(replace(_committing(*documents), chain=lottery.QUICKNET_CHAIN)).held
+
+
+def test_a_root_that_came_late_or_changed_is_found() -> None:
+    first, seed = _shown(ROUND_AT - 20_000), COMMITTED["lines"]["l"]["seed"]
+
+    for documents in (
+        (),
+        (_shown(ROUND_AT),),
+        (_shown(ROUND_AT - 20_000, seed=seed),),
+        (first, _shown(ROUND_AT - 10_000, root="00" * 32)),
+        (first, _shown(ROUND_AT - 10_000, round=ROUND + 1)),
+    ):
+        assert not order_checks.committed_first(_committing(*documents)).held
 
 
 def test_a_reservation_before_being_called_is_found() -> None:

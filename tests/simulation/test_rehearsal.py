@@ -57,7 +57,7 @@ from tests.browser.site import Site, serving
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
 
 pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 # What a rehearsal writes while it runs, and what must be as before afterwards.
 TABLES = (
     Allocation, ApiCall, Campaign, Channel, Contact, CrowdBackup, Delivery, DemoCharge, Event, FairnessReport,

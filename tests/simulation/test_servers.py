@@ -123,5 +123,5 @@ def test_two_processes_never_get_the_same_port() -> None:
         ports = [port for other in others for port in json.loads(other.stdout.readline())]
     finally:
         for other in others:
-            other.communicate("\n", timeout=20)
+            other.communicate("\n", timeout=120)
     assert len(set(ports)) == len(ports) == 600

@@ -14,11 +14,14 @@ import pytest
 from flashsale.rules import lottery
 from simulation.journal import Answer, Journal
 from simulation.observations import Observations, confirmations, reservation_of
-from tests import samples
+from simulation.servers import TEMPLATE
+from tests import databases, samples
+from tests.forged_draws import FORGED
 from tests.story import broken, surroundings
 
-STORY_S_MAX = 600
+STORY_S_MAX = 3600
 SALE = "26-january"
+SCALE = "0.06" if samples.WHOLE else "0.03"
 
 pytestmark = pytest.mark.slow
 # What is removed from a copy, the scale of its story, and the promises that are broken then.
@@ -36,7 +39,7 @@ def _run_story(root: Path, out: Path, *arguments: str) -> tuple[int, dict[str, A
     done = subprocess.run(
         command,
         cwd=root,
-        env=surroundings.clean_environment(),
+        env=surroundings.clean_environment() | {TEMPLATE: str(databases.file_for_programs())},
         capture_output=True,
         text=True,
         timeout=STORY_S_MAX,
@@ -56,7 +59,8 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
         copy = broken.copy(folder / "copy", *breakages)
         # A story finds only what happens in it. On a busy machine it may happen that no person tries to buy twice.
         for attempt in range(3):
-            status, report = _run_story(copy, folder / f"out-{attempt}", "--acts", "1", "--scale", str(scale))
+            options = ("--acts", "1", "--scale", str(scale), "--randomness", "none")
+            status, report = _run_story(copy, folder / f"out-{attempt}", *options)
             promises = {check["promise"] for check in report["broken"]}
             if wanted <= promises:
                 break
@@ -72,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
     outs = {rerun: tmp_path_factory.mktemp(rerun) / "out" for rerun in ("public", "tranches")}
     with ThreadPoolExecutor(len(outs)) as executor:
         yield {
-            rerun: (out, executor.submit(_run_story, broken.ROOT, out, "--scale", "0.06", "--rerun", rerun))
+            rerun: (out, executor.submit(_run_story, broken.ROOT, out, "--scale", SCALE, "--rerun", rerun))
             for rerun, out in outs.items()
         }
 
@@ -105,7 +109,7 @@ def test_a_stranger_can_verify_the_files_of_a_story(whole: dict[str, tuple[Path,
     out, story = whole["public"]
     story.result()
 
-    transcript = out / "transcript-26-january.json"
+    transcript, chain = out / "transcript-26-january.json", ("--chain", str(out / "drand-chain.json"))
     answers = [json.loads(line) for line in (out / "answers.ndjson").read_text().splitlines()]
     draw = lottery.read(transcript.read_text())
     looks = [a["body"] for a in answers if (a["verb"], a["status"], a["sale"]) == ("look", 200, SALE)]
@@ -120,7 +124,19 @@ def test_a_stranger_can_verify_the_files_of_a_story(whole: dict[str, tuple[Path,
         reservation_of(answer) for answer in confirmations(Observations(journal=journal, limit=1), sale=SALE)
     }
 
-    assert lottery.main(["verify", str(transcript)]) == 0
+    assert (draw.version, draw.drand is not None, draw.lines["lazada"].cohort > 0) == (2, True, True)
+    assert lottery.main(["verify", str(transcript), *chain]) == 0
+    assert lottery.main(["verify", str(transcript)]) == 1, "the rounds of the story are not drand's"
+    for signed in json.loads((out / "receipts-26-january.json").read_text()):
+        receipt, proof = signed["receipt"], out / "receipt.json"
+        proof.write_text(json.dumps(signed))
+        where = ["--line", receipt["line"], "--index", str(receipt["index"]), "--proof", str(proof)]
+        assert lottery.main(["verify", str(transcript), *chain, *where]) == 0
+    for forge in FORGED:
+        forged = json.loads(transcript.read_text())
+        forge(forged)
+        (out / "forged.json").write_text(json.dumps(forged))
+        assert lottery.main(["verify", str(out / "forged.json"), *chain]) == 1, forge.__name__
     assert [lottery.number_in(draw, line=b["line"], index=b["index"]) for b in looks] == [b["number"] for b in looks]
     assert sorted(sold) == sorted(acknowledged)
 

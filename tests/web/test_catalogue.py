@@ -77,6 +77,11 @@ def test_an_unknown_sale_is_not_found(client: Client, code: str) -> None:
     assert _refusal(client.get(f"/v1/sales/{code}")) == (404, "not_found")
 
 
+@pytest.mark.parametrize("line", ["nothing", "%00", "%0a", "x" * 3000])
+def test_an_unknown_line_has_no_entries(sale: Sale, client: Client, line: str) -> None:
+    assert _refusal(client.get(f"/v1/sales/{sale.code}/lines/{line}/entries/0")) == (404, "not_found")
+
+
 def test_the_transcript_stays_closed_until_the_draw(sale: Sale, client: Client) -> None:
     assert _refusal(client.get(f"/v1/sales/{sale.code}/transcript")) == (404, "not_found")
 

@@ -47,7 +47,7 @@ def walk(command: list[str], folder: Path, sale: Sale, site: Site) -> str:
     try:
         if process.stdout.readline() == "entered\n":
             open_now(sale), open_now(sale)  # the second time calls people
-        said, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0, errors

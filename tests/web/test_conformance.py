@@ -33,7 +33,7 @@ def test_the_program_walks_through_a_real_server_and_passes_every_check(
         assert "MISSING" not in out, out
         assert f"{len(CHECKS)} of {len(CHECKS)} passed" in out, out
         assert code == 0
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 300
         code, out = _program(site, "fs_test_" + "x" * 40)
         assert (code, "401 unauthenticated" in out) == (1, True)
         code, out = _program(site, key, "--since", "sandbox." + "0" * 20)

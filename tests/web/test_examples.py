@@ -68,7 +68,7 @@ class World:
         if auth["type"] == "bearer":
             headers["Authorization"] = f"Bearer {self.fill(auth['bearer'][0]['value'])}"
         body = self.fill(request["body"]["raw"]).encode() if "body" in request else None
-        send = partial(requests.request, request["method"], self.fill(request["url"]["raw"]), data=body, timeout=30)
+        send = partial(requests.request, request["method"], self.fill(request["url"]["raw"]), data=body, timeout=120)
         refused = send(headers=headers | {"Accept": "text/html"})
         assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable"), name
         reply = send(headers=headers)
@@ -98,7 +98,7 @@ class World:
         bodies: tuple[tuple[str, Any], ...] = (("confirm", paid), ("cancel", {"reason": "buyer_request"}))
         for verb, body in bodies:
             reply = requests.post(
-                f"{self.url}/v1/reservations/{reservation}/{verb}", json=body, timeout=30,
+                f"{self.url}/v1/reservations/{reservation}/{verb}", json=body, timeout=120,
                 headers={"Authorization": f"Bearer {self.partner.key}", "Idempotency-Key": verb},
             )  # fmt: skip
             assert reply.status_code == 200, reply.text

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from flashsale.models import Campaign, Reservation, Sale
+from flashsale.rules import wall_clock
 from flashsale.web import limits
 from flashsale.web.pages import find_page
 from tests.factories import PHONE, draft_sale, end_now, forget, lobby_sale, open_now, poco_campaign, tend
@@ -180,9 +181,9 @@ def test_a_proof_is_forgotten_on_request_and_after_half_an_hour(
 ) -> None:
     prove(browser, ani.sale, ani.contacts["email"])
     number = str(Reservation.objects.get().pk)[:8]
-    later = find_page._now_ms() + find_page.COOKIE_S * 1000
+    later = wall_clock.now_ms() + find_page.COOKIE_S * 1000
     with monkeypatch.context() as patch:
-        patch.setattr(find_page, "_now_ms", lambda: later)
+        patch.setattr(wall_clock, "now_ms", lambda: later)
         assert number not in browser.get(f"/s/{ani.sale.code}/find").content.decode()
     page = browser.post(f"/s/{ani.sale.code}/find", {"action": "forget"}, follow=True).content.decode()
     assert number not in page

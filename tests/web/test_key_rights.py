@@ -1,6 +1,5 @@
 """What a key may do: scopes, networks, an end, its last use, and its rotation by the partner itself."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from flashsale.gate import bridge
 from flashsale.life import key_use
 from flashsale.models import ApiCall, Campaign, Channel, PartnerKey, Record, Reservation, Sale
 from flashsale.models.partner_key import GRACE_MAX_S, GRACE_S, PartnerKeys
+from flashsale.rules import wall_clock
 from flashsale.rules.key_rights import KeyScope
 from flashsale.web.hot import partners
 from tests.factories import identity, poco_campaign
@@ -128,7 +128,7 @@ def test_a_key_that_has_ended_is_refused_to_the_second(
     assert lazada.post("enter", WHO).status == 201
     late = ends.timestamp()
     with monkeypatch.context() as patch:
-        patch.setattr(time, "time", lambda: late)
+        patch.setattr(wall_clock, "now_s", lambda: late)
         reply = lazada.post("enter", WHO)
     assert reply.code == (401, "key_expired")
     when = ends.astimezone(UTC).isoformat(timespec="seconds")

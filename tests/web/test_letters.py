@@ -16,6 +16,7 @@ from flashsale.life import letters, notify, reallocate, review, sealed_links
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Record, Reservation, Sale
 from flashsale.rules.tokens import LetterLink
+from tests.admin.forms import form_values
 from tests.admin.orders import buy
 from tests.factories import PHONE, card_of, draft_sale, lobby_sale
 from tests.web.shop import Visitor
@@ -163,6 +164,29 @@ def test_a_code_for_one_order_waives_no_other(english: Client) -> None:
     open_letter(english, path_in(mail.outbox[-1].body))
     assert send(english, "waive", code=code).status_code == 422
     assert (first.limit_slots.exists(), second.limit_slots.exists()) == (True, True)
+
+
+def test_a_form_about_one_order_does_nothing_to_the_order_of_a_letter_that_was_opened_since(english: Client) -> None:
+    orders = [cancel("one_person_many_identities", names=(f"one{n}", f"two{n}")) for n in range(2)]
+    first, second = (sealed_links.path(sealed_links.Kind.APPEAL, order.case.pk) for order in orders)
+    fields = form_values(open_letter(english, first))
+    assert fields["case"] == [str(orders[0].case.pk)] * len(fields["case"])
+    open_letter(english, second)
+    mail.outbox.clear()
+    for action in ("appeal", "code", "waive"):
+        page = english.post("/appeal", {"action": action, "case": fields["case"][0], "words": "Two families."})
+        assert page.status_code == 409
+        assert "Another letter is open in this browser, so nothing was sent." in page.content.decode()
+    assert (Appeal.objects.count(), mail.outbox) == (0, [])
+    assert [order.limit_slots.exists() for order in orders] == [True, True]
+    assert "appeal" not in Contact.objects.get(reservation=orders[1]).read()
+    open_letter(english, first)
+    sent = english.post(
+        "/appeal", {"action": "appeal", "case": fields["case"][0], "words": "Two families."}, follow=True
+    )
+    assert "Your appeal has arrived" in sent.content.decode()
+    assert Appeal.objects.get().case == orders[0].case
+    assert Contact.objects.get(reservation=orders[0]).read()["appeal"] == "Two families."
 
 
 def test_without_contact_data_no_code_is_sent_and_the_refund_comes_by_itself(english: Client) -> None:

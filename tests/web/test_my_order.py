@@ -141,7 +141,7 @@ def test_the_link_lives_as_long_as_the_order_and_ends_with_the_people_of_the_cam
     link = paid(ani)
     later = timezone.now() + 10 * sealed_links.LIFE
     with monkeypatch.context() as patch:
-        patch.setattr("flashsale.life.sealed_links.timezone.now", lambda: later)
+        patch.setattr("flashsale.life.sealed_links.wall_clock.now_ms", lambda: int(later.timestamp() * 1000))
         assert open_link(stranger, link).status_code == 200
     Campaign.objects.update(erased_at=timezone.now(), salt=b"")
     assert open_link(stranger, link).status_code == 410

@@ -15,6 +15,7 @@ from flashsale.life import review
 from flashsale.life.enter import digester
 from flashsale.models import Cancellation, Contact, DemoCharge, Record, Reservation, Sale
 from flashsale.providers.messages.mail import SMS_DOMAIN
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.reasons import ReasonCode
 from flashsale.web.pages import codes
@@ -215,8 +216,8 @@ def test_an_old_code_cancels_nothing(ani: Visitor, monkeypatch: pytest.MonkeyPat
     reservation = ani.reserve()
     ani.confirm(reservation)
     ani.act(reservation, "code")
-    later = codes._now_ms() + codes.VALID_MS
-    monkeypatch.setattr(codes, "_now_ms", lambda: later)
+    later = wall_clock.now_ms() + codes.VALID_MS
+    monkeypatch.setattr(wall_clock, "now_ms", lambda: later)
     assert ani.act(reservation, "cancel", code=mail.outbox[-1].subject[-6:]).status_code == 422
     assert Reservation.objects.get().state == "confirmed"
 

@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 
+from flashsale.gate import bridge, scripts
+from flashsale.gate.client import gate as gate_of_loop
+from flashsale.life import confirm as confirming
+from flashsale.life import expire, judge_payment
 from flashsale.life.refund import refund_due
-from flashsale.models import DemoCharge, PaymentAttempt, Refund, Reservation, Sale
-from tests.factories import end_now, identity, lobby_sale, open_now, poco_campaign
-from tests.faults.steps import broken, the_payment
+from flashsale.models import DemoCharge, PaymentAttempt, Refund, Reservation, Sale, Unit
+from flashsale.providers import payments
+from flashsale.rules import wall_clock
+from flashsale.rules.clock import hold_grace_ms
+from tests.factories import card_of, end_now, identity, lobby_sale, open_now, poco_campaign
+from tests.faults.steps import broken, dies, reap, the_payment
 from tests.web.partner import ORDER, Partner, Shop, called_at, contact_of, hot
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -64,6 +71,27 @@ def test_one_payment_buys_one_order_of_the_channel(sale: Sale, lazada: Partner) 
     assert broken(sale) == []
 
 
+def test_the_payment_that_is_named_last_pays_where_the_first_was_not_settled(
+    sale: Sale, lazada: Partner, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: Any) -> Any:
+        raise payments.ProviderDown("the process ended here")
+
+    with monkeypatch.context() as ending:
+        ending.setattr(payments.PartnerProvider, "begin", lost)
+        assert hot(lazada, held, PAID).code == (503, "unknown")
+    assert the_payment().state == "asked"
+    assert hot(lazada, held, PAID | {"instrument": "LZD-1002"}, key="k2").json["state"] == "confirmed"
+    names = PaymentAttempt.objects.order_by("number").values_list("state", "provider_id")
+    channel = Reservation.objects.get().channel_id
+    assert list(names) == [("closed", f"{channel}:LZD-1001"), ("paid", f"{channel}:LZD-1002")]
+    (id_, who), *_ = called_at(lazada, sale, 1)[1]
+    body = PAID | {"identity": who, "contact": contact_of(who)}
+    reused = hot(lazada, id_, body | {"instrument": "LZD-1002"}, key="k3")
+    assert (reused.code, hot(lazada, id_, body, key="k4").status) == ((422, "key_reused"), 200)
+    assert broken(sale) == []
+
+
 def test_another_channel_may_use_the_same_reference(sale: Sale, lazada: Partner, akulaku: Partner) -> None:
     places = [(lazada, lazada.enter("ani")), (akulaku, akulaku.enter("budi"))]
     for _frozen_then_called in range(2):
@@ -72,6 +100,66 @@ def test_another_channel_may_use_the_same_reference(sale: Sale, lazada: Partner,
         id_, name = str(partner.reserve(place).json["reservation"]), "ani" if partner is lazada else "budi"
         who = _who(name)
         assert hot(partner, id_, PAID | {"identity": who, "contact": contact_of(who)}).status == 200
+
+
+def _past_deadline(sale: Sale, ids: list[str], *, by_ms: int) -> None:
+    """The deadlines of these holds passed so long ago, in PostgreSQL and Redis."""
+    at = Sale.objects.select_related("clock").get(pk=sale.pk).line_ms(wall_clock.now_ms()) - by_ms
+    Reservation.objects.filter(pk__in=ids).update(deadline_ms=at)
+    due = scripts.keys_of(card_of(sale)).due
+
+    async def in_redis() -> None:
+        await gate_of_loop().redis.zadd(due, dict.fromkeys(ids, at))
+
+    bridge.run(in_redis())
+
+
+def test_a_confirmation_that_got_no_answer_in_time_is_sent_again_a_little_after_the_deadline(
+    sale: Sale, lazada: Partner, akulaku: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deadline passes between the first try and the next. No unit gets a second owner."""
+    grace_ms = hold_grace_ms(sale.hold_s * 1000)
+    _, people = called_at(lazada, sale, 4)
+    ids = [id_ for id_, _ in people]
+    bodies = [
+        PAID | {"identity": who, "contact": contact_of(who), "instrument": f"LZD-{n}"}
+        for n, (_, who) in enumerate(people)
+    ]
+    with monkeypatch.context() as patch:  # the door dies when the payment has begun, and nothing is settled
+        patch.setattr(confirming, "settle", dies)
+        assert hot(lazada, ids[0], bodies[0], key=ids[0]).status == 500
+    assert (states(ids[:1]), the_payment().state) == (["held"], "asked")
+    _past_deadline(sale, ids[:3], by_ms=grace_ms // 2)
+    _past_deadline(sale, ids[3:], by_ms=grace_ms + 1)
+    assert reap(sale) == 1
+    assert states(ids) == ["held", "held", "held", "expired"]
+    assert hot(lazada, ids[0], bodies[0], key=ids[0]).json["state"] == "confirmed"
+    assert hot(lazada, ids[1], bodies[1], key=ids[1]).json["state"] == "confirmed"
+    assert hot(lazada, ids[3], bodies[3], key=ids[3]).code == (409, "expired")
+    with monkeypatch.context() as patch:  # the control: without the grace
+        patch.setattr(judge_payment, "hold_grace_ms", lambda _: 0)
+        patch.setattr(expire, "hold_grace_ms", lambda _: 0)
+        assert hot(lazada, ids[2], bodies[2], key=ids[2]).code == (409, "expired")
+        assert reap(sale) == 1
+    assert states(ids) == ["confirmed", "confirmed", "expired", "expired"]
+    assert hot(lazada, ids[2], bodies[2], key=ids[2]).code == (409, "expired")
+    assert sorted(Unit.objects.filter(allocation__code="lazada").values_list("state", flat=True))[-2:] == ["sold"] * 2
+    assert broken(sale) == []
+
+
+def test_other_payments_begin_before_the_deadline_or_not_at_all(sale: Sale, akulaku: Partner) -> None:
+    _, ((held, who),) = called_at(akulaku, sale, 1)
+    body = ORDER | {"identity": who | {"address": "Jl. Melati 1"}, "contact": contact_of(who)}
+    _past_deadline(sale, [held], by_ms=1)
+    assert hot(akulaku, held, body).code == (409, "expired")
+    assert (states([held]), PaymentAttempt.objects.count()) == (["held"], 0)
+    by_partner = body | {"method": "partner", "instrument": "A-1"}
+    assert hot(akulaku, held, by_partner, key="k2").json["state"] == "confirmed"
+    assert broken(sale) == []
+
+
+def states(ids: list[str]) -> list[str]:
+    return [Reservation.objects.get(pk=id_).state for id_ in ids]
 
 
 def _who(name: str) -> dict[str, str]:

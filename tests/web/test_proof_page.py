@@ -11,7 +11,7 @@ from django.test import Client
 from flashsale.models import Sale
 from flashsale.rules.lottery import inclusion_proof, tree_root
 from flashsale.web.pages.proof_page import fragment
-from tests.factories import Shopper, draft_sale, end_now, lobby_sale, open_now
+from tests.factories import Shopper, draft_sale, end_now, lobby_sale, open_now, tend
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ENGLISH = {"Accept-Language": "en"}
@@ -60,6 +60,11 @@ def test_the_receipt_is_a_page_whose_code_has_all_of_it_behind_the_fragment(clie
     Shopper(sale, "budi", channel="mi.com").enter()
     assert "Open this page again after the draw." in text(client, sale, "ticket")
     open_now(sale)
+    tend(sale)
+    late = Client()
+    late.cookies[f"fs_place_{sale.code}"] = Shopper(sale, "cici", channel="mi.com").enter().token
+    page = text(late, sale, "ticket")
+    assert ("So you stand behind them" in page, "Open this page again" in page) == (True, False)
     signed = client.get(f"/s/{sale.code}/receipt").json()
     receipt = signed["receipt"]
     page = text(client, sale, "ticket")

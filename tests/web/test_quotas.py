@@ -27,8 +27,8 @@ MINUTE = 1_900_000_000 // 60 * 60
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """The clock of the hot door's quotas, which stands at the beginning of a minute."""
     now = {"s": MINUTE}
-    fake = SimpleNamespace(time=lambda: now["s"], time_ns=lambda: now["s"] * 1_000_000_000)
-    monkeypatch.setattr(quotas, "time", fake)
+    fake = SimpleNamespace(now_s=lambda: now["s"], now_ms=lambda: now["s"] * 1000)
+    monkeypatch.setattr(quotas, "wall_clock", fake)
     return now
 
 

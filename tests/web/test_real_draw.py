@@ -8,21 +8,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from django.test import Client
-from django.utils import timezone
 
 from flashsale.models import Sale
 from flashsale.rules import lottery, receipts
-from tests.beacons import CHAIN, INFO, running_relay, sign
+from tests.beacons import CHAIN, INFO, Relay, freeze_is_now, round_is_there
 from tests.browser.site import serving
-from tests.factories import identity, lobby_sale, move_opening, poco_campaign
+from tests.factories import identity, lobby_sale, poco_campaign
+from tests.forged_draws import FORGED
 from tests.web.partner import key_of
 
 WAIT_S = 120.0
@@ -36,7 +34,7 @@ class Http:
         self.start, self.key = f"{url}/v1/sales/{sale.code}", key
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"{self.start}/{path}", timeout=30) as answer:  # noqa: S310 - an address of ours
+        with urllib.request.urlopen(f"{self.start}/{path}", timeout=120) as answer:  # noqa: S310 - an address of ours
             content: bytes = answer.read()
         return content
 
@@ -44,7 +42,7 @@ class Http:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         address = f"{self.start}/lines/lazada/{verb}"
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     def waits_for(self, path: str, condition: Callable[[Any], bool]) -> Any:
@@ -71,66 +69,6 @@ def verify(folder: Path, transcript: dict[str, Any], *options: str) -> tuple[int
     return done.returncode, done.stdout + done.stderr
 
 
-def one_entry_more(forged: dict[str, Any]) -> None:
-    forged["lines"]["lazada"]["cohort"] += 1
-    forged["lines"]["lazada"]["states"]["0"] += 1
-
-
-def one_entry_less(forged: dict[str, Any]) -> None:
-    forged["lines"]["lazada"]["cohort"] -= 1
-    forged["lines"]["lazada"]["states"]["0"] -= 1
-
-
-def other_entries(forged: dict[str, Any]) -> None:
-    forged["lines"]["lazada"]["root"] = sha256(b"another crowd").hexdigest()
-
-
-def a_left_place_counts_as_entered(forged: dict[str, Any]) -> None:
-    forged["lines"]["lazada"]["states"] = {"0": 7, "1": 1, "2": 0}
-
-
-def _with_round(forged: dict[str, Any], round_: int) -> None:
-    """A true round of the chain, and all that follows from it."""
-    signature = sign(round_)
-    forged["beacon"] |= {
-        "round": round_, "signature": signature.hex(), "randomness": sha256(signature).hexdigest(),
-    }  # fmt: skip
-    for code, line in forged["lines"].items():
-        seed = lottery.seed_2(
-            bytes.fromhex(forged["secret"]), code, line["cohort"], bytes.fromhex(line["root"]),
-            sha256(signature).digest(),
-        )  # fmt: skip
-        line["seed"] = seed.hex()
-
-
-def another_round(forged: dict[str, Any]) -> None:
-    _with_round(forged, forged["beacon"]["round"] + 1)
-
-
-def an_earlier_round(forged: dict[str, Any]) -> None:
-    _with_round(forged, forged["beacon"]["round"] - 1)
-
-
-def the_round_before_the_entries(forged: dict[str, Any]) -> None:
-    """Another order of events: the entries were frozen when the round was known."""
-    forged["frozen_at"] = CHAIN.time_of(forged["beacon"]["round"]) + 1
-
-
-def no_beacon(forged: dict[str, Any]) -> None:
-    forged["beacon"] = None
-
-
-def randomness_of_our_own(forged: dict[str, Any]) -> None:
-    forged["beacon"]["signature"] = "ab" * 48
-    forged["beacon"]["randomness"] = sha256(b"\xab" * 48).hexdigest()
-
-
-FORGED = (
-    one_entry_more, one_entry_less, other_entries, a_left_place_counts_as_entered, another_round, an_earlier_round,
-    the_round_before_the_entries, no_beacon, randomness_of_our_own,
-)  # fmt: skip
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("transactional_db")
 def test_the_verifier_believes_the_transcript_of_a_real_sale_and_no_forged_one(
@@ -139,7 +77,7 @@ def test_the_verifier_believes_the_transcript_of_a_real_sale_and_no_forged_one(
     settings.FLASHSALE_BEACON_CHAIN = CHAIN
     campaign = poco_campaign()
     sale = lobby_sale(campaign, draw_version=2, beacon="drand", max_entries=1000)
-    with running_relay() as relay:
+    with Relay() as relay:
         chain = {
             "FLASHSALE_BEACON_CHAIN": json.dumps(INFO),
             "FLASHSALE_BEACON_RELAYS": f"http://127.0.0.1:9,{relay.url}",
@@ -152,14 +90,11 @@ def test_the_verifier_believes_the_transcript_of_a_real_sale_and_no_forged_one(
                 tokens.append(http.post("enter", {"identity": person})["place"])
             http.post("leave", {"place": tokens[6]})
             early = http.post("receipt", {"place": tokens[0]})
-            move_opening(sale, timezone.now() + timedelta(seconds=sale.freeze_lead_s, milliseconds=-1))
+            freeze_is_now(sale)
             frozen = http.waits_for("draw", lambda found: found["lines"] != {})
             assert frozen["lines"]["lazada"]["states"] == {"0": 6, "1": 1, "2": 0}
             assert (frozen["drawn"], relay.asked) == (False, [])
-            # The test does not wait for the round: the freeze lies in the past instead.
-            frozen_at = timezone.now() - timedelta(seconds=60)
-            round_ = lottery.round_after(int(frozen_at.timestamp()), CHAIN)
-            Sale.objects.filter(pk=sale.pk).update(entries_frozen_at=frozen_at, beacon_round=round_)
+            round_is_there(sale)
             transcript = http.waits_for("transcript", bool)
             http.waits_for("lines/lazada/status", lambda found: bool(found["seed"]))
             signed = [http.post("receipt", {"place": token}) for token in tokens]

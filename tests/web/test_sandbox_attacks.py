@@ -51,7 +51,7 @@ def nonces_in(gate: redis.Redis) -> int:
 def test_a_signed_bundle_costs_redis_a_nonce_only_within_the_quota(
     tester: SandboxPartner, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quotas, "time", SimpleNamespace(time=lambda: 1_900_000_000.0))
+    monkeypatch.setattr(quotas, "wall_clock", SimpleNamespace(now_s=lambda: 1_900_000_000.0))
     tester.make()
     Channel.objects.filter(campaign=tester.sale.campaign).update(quotas="enter:3,look:3")
     partners.forget_keys()
@@ -156,6 +156,8 @@ def test_nothing_of_one_side_opens_anything_of_the_other(
         assert found.json()["code"] == "not_found"
     live = Shop(lazada)
     assert live.client.post(f"/v1/test/payments/{reference}", {"paid": True}, "application/json").status_code == 404
+    for odd in ("%00", f"{reference}%00", "x" * 3000):
+        assert stranger.post(f"payments/{odd}", {"paid": True}).json()["code"] == "not_found"
     # Filters, bundles and cursors.
     for code in (sale.code, first.code):
         assert stranger.client.get("/v1/reservations", {"sale": code}).json()["results"] == []

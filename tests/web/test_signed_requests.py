@@ -93,6 +93,27 @@ def test_a_signed_order_is_reserved_paid_and_cancelled(sale: Sale, lazada: Partn
     assert rest(lazada, path, body, signer.headers("POST", path, body, key="c1")).json()["state"] == "cancelled"
 
 
+def test_the_same_request_that_our_proxy_sends_to_a_second_door_is_no_replay(
+    held: dict[str, Any], lazada: Partner, signer: Signer, settings: Settings
+) -> None:
+    path = path_of(held["reservation"])
+    signed = signer.headers("POST", path, ORDER, key="k1")
+    came = {"x_request_start": "t=1795361826.880"}
+    settings.FLASHSALE_TRUSTED_PROXIES = ["127.0.0.0/8"]
+    first = post(lazada, path, ORDER, signed | came)  # a door that answers, and nginx does not get the answer
+    assert first.json["state"] == "confirmed"
+    again = post(lazada, path, ORDER, signed | came)
+    assert (again.body, again.headers["idempotency-replayed"]) == (first.body, "true")
+    for later in ({"x_request_start": "t=1795361826.881"}, {}):
+        assert post(lazada, path, ORDER, signed | later).code == (401, "nonce_reused")
+    settings.FLASHSALE_TRUSTED_PROXIES = []  # a caller cannot say it
+    assert post(lazada, path, ORDER, signed | came).code == (401, "nonce_reused")
+    fresh = signer.headers("POST", path, ORDER, key="k1")
+    assert post(lazada, path, ORDER, fresh | came).body == first.body
+    settings.FLASHSALE_TRUSTED_PROXIES = ["127.0.0.0/8"]
+    assert post(lazada, path, ORDER, fresh | {"x_request_start": "-"}).code == (401, "nonce_reused")
+
+
 def rest(partner: Partner, path: str, body: object, headers: dict[str, str], method: str = "POST") -> Any:
     """The answer of Django, without the hot door before it."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()} | partner.http

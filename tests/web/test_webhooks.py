@@ -1,7 +1,9 @@
 """A partner manages its webhooks by the REST API: only its own, each write once per key, and secrets are shown once."""
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from pytest_django import Settings
 from flashsale.life import webhooks
 from flashsale.models import ApiCall, Delivery, Event, Record, Webhook
 from flashsale.rules.events import EventType
+from flashsale.web import idempotency
 from flashsale.web.api.document import openapi
 from tests.hooks import Hooks
 from tests.life.deliveries import run
+from tests.races.crowd import at_once
 from tests.web.asgi import send_request
 from tests.web.partner import Partner
 
@@ -48,6 +52,19 @@ class Api:
 @pytest.fixture
 def api(lazada: Partner) -> Api:
     return Api(lazada)
+
+
+def _two_commits(call: ApiCall, act: Callable[[int], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
+    """As before the guard: the effect is committed, and then the answer."""
+    result = act(call.pk)
+    if idempotency._store(call, json.dumps(result, default=str)):
+        return result, False
+    call.refresh_from_db()
+    return json.loads(call.answer or ""), True
+
+
+def _dies(*_: Any) -> int:
+    raise RuntimeError("the process ended here")
 
 
 def fits(name: str, answer: Any) -> None:
@@ -103,6 +120,52 @@ class TestAWebhook:
         assert timedelta(hours=23) < row.previous_until - timezone.now() < timedelta(hours=25)
         third = api.call("post", path, {"keep_s": 0}, key="k3").json()
         assert Webhook.objects.get().secrets_at(timezone.now()) == [third["secret"]]
+
+    def test_is_added_twice_where_effect_and_answer_are_not_one_commit(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(idempotency, "_answer_in_one_commit", _two_commits)
+        assert self._add_at_once(api, monkeypatch) == 2
+
+    def test_is_added_once_when_the_same_request_comes_twice_at_once(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self._add_at_once(api, monkeypatch) == 1
+
+    def _add_at_once(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> int:
+        """Sends the same request twice; both reach the effect before one of them ends, if they can. The webhooks."""
+        make, both = webhooks.make, threading.Barrier(2)
+
+        def together(**fields: Any) -> Webhook:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=2)
+            return make(**fields)
+
+        monkeypatch.setattr(webhooks, "make", together)
+        first, second = at_once([api.add, api.add])
+        assert first == second, "both get the answer that is stored"
+        return Webhook.objects.count()
+
+    @pytest.mark.parametrize("one_commit", [False, True])
+    def test_keeps_the_secret_of_its_receiver_though_the_process_dies_before_the_answer(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, *, one_commit: bool
+    ) -> None:
+        made = api.add()
+        if not one_commit:
+            monkeypatch.setattr(idempotency, "_answer_in_one_commit", _two_commits)
+        with monkeypatch.context() as dying:
+            dying.setattr(idempotency, "_store", _dies)
+            assert api.call("post", f"/{made['id']}/rotate", key="k2").status_code == 500
+        rotated = api.call("post", f"/{made['id']}/rotate", key="k2").json()
+        newest, previous = Webhook.objects.get().secrets_at(timezone.now())
+        assert (newest, previous == made["secret"]) == (rotated["secret"], one_commit)
+        assert api.call("post", f"/{made['id']}/rotate", key="k2").json() == rotated
+
+    def test_to_try_is_one_message_however_often_it_is_asked_for_with_one_key(self, api: Api) -> None:
+        made = api.add()
+        answers = at_once([lambda: api.call("post", f"/{made['id']}/test", key="k2").json()] * 3)
+        assert answers[0] == answers[1] == answers[2]
+        assert Delivery.objects.count() == 1
 
     @pytest.mark.parametrize(
         ("body", "pointer"),

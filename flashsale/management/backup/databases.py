@@ -4,6 +4,7 @@ The restored database is made whole beside the present one. So a restore that fa
 database stays as it was under another name.
 """
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -17,16 +18,20 @@ from typing import IO, Any
 
 import psycopg
 from django.apps import apps
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
+from config.database import KEEPALIVE
 from flashsale.management.backup.files import BackupError
 
 # Sessions of staff: a restore does not need them.
 LEFT_OUT = "django_session"
 CHUNK = 1 << 20
+DEMO_LOCK = "run.lock"
 OWN_SESSIONS_END_S = 3.0
 
 
@@ -99,9 +104,12 @@ def is_used() -> bool:
 
 
 def other_sessions() -> list[str]:
-    """Who else is connected to the present database: addresses and names of programs."""
+    """Who else is connected to the present database: addresses and names of programs.
+
+    SQLite does not know that. There it is the demo that runs with this data folder.
+    """
     if connection.vendor != "postgresql":
-        return []
+        return _running_demo()
     connection.close()
     _pool_closed()
     # Our own sessions take a moment to end.
@@ -116,6 +124,19 @@ def other_sessions() -> list[str]:
             if not rows or time.monotonic() > end:
                 return [f"{address} {program}".strip() for address, program in rows]
             time.sleep(0.1)
+
+
+def _running_demo() -> list[str]:
+    """The demo that holds its lock (simulation/run_lock.py), with the command that stops it; empty without one."""
+    try:
+        with (Path(settings.VAR_DIR) / DEMO_LOCK).open(encoding="utf-8") as file:
+            process = file.read().strip()
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return []
+    except BlockingIOError:
+        return [f"the demo (stop it with: kill {process})"]
+    return []
 
 
 @contextmanager
@@ -185,7 +206,7 @@ def load(file: IO[bytes]) -> None:
     """Restores a dump into the database to which Django leads. Raises BackupError."""
     if connection.vendor == "postgresql":
         options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-        _run("pg_restore", *options, f"--dbname={connection.settings_dict['NAME']}", stdin=file)
+        _run("pg_restore", *options, stdin=file)
         return
     with Path(str(connection.settings_dict["NAME"])).open("wb") as copy:
         shutil.copyfileobj(file, copy, CHUNK)
@@ -237,21 +258,32 @@ def _maintenance() -> "psycopg.Connection[Any]":
 # What libpq and psycopg need to reach the server.
 PASSED = (
     "host", "port", "user", "password", "target_session_attrs", "sslmode", "sslrootcert", "sslcert", "sslkey",
-    "connect_timeout",
+    "connect_timeout", *KEEPALIVE,
 )  # fmt: skip
 OF_LIBPQ = {
-    "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD",
+    "target_session_attrs": "PGTARGETSESSIONATTRS", "connect_timeout": "PGCONNECT_TIMEOUT",
     "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 }  # fmt: skip
 
 
 def _run(program: str, *options: str, **streams: Any) -> None:
-    """Runs a program of PostgreSQL against the present database. The password stands in no argument."""
+    """Runs a program of PostgreSQL against the present database, at the host that takes writes.
+
+    The password stands in no argument. What libpq reads from no variable stands in the name of the database.
+    """
     found: Any = connection
     params = found.get_connection_params()
     env = os.environ | {OF_LIBPQ[name]: str(value) for name, value in params.items() if name in OF_LIBPQ and value}
-    command = [_program(program), *options]
+    # The programs go to the host where this process is. With several hosts, they might stop at a standby that does not
+    # have the new database yet.
+    connection.ensure_connection()
+    there = connection.connection.info
+    env |= {"PGHOST": there.host, "PGPORT": str(there.port)}
+    if there.hostaddr:
+        env["PGHOSTADDR"] = there.hostaddr
+    kept = {name: value for name, value in params.items() if name in KEEPALIVE}
+    command = [_program(program), *options, f"--dbname={make_conninfo(dbname=params['dbname'], **kept)}"]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, **streams) as process:
         assert process.stderr is not None
         text = process.stderr.read().decode(errors="replace").strip()

@@ -15,14 +15,15 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
+
+from flashsale.life.held_folder import held_folder
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -56,21 +57,22 @@ def read_key(path: Path | None) -> bytes:
 
 @contextmanager
 def new_folder(to: Path) -> Iterator[Path]:
-    """A folder that gets its name when the backup is whole. Nothing is left of one that failed. Raises BackupError."""
+    """A folder that gets its name when the backup is whole. Nothing is left of one that failed. Raises BackupError.
+
+    What a backup leaves that was killed is deleted by the next one.
+    """
     name = f"flashsale-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
-    try:
-        to.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=to))
-    except OSError as error:
-        raise BackupError(f"{to} cannot be written: {error.strerror}. Choose another folder with --to.") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            to.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = stack.enter_context(held_folder(to, ".partial-"))
+        except OSError as error:
+            raise BackupError(f"{to} cannot be written: {error.strerror}. Choose another folder with --to.") from error
         yield partial
         for path in (*partial.iterdir(), partial):
             _sync(path)
         partial.rename(to / name)
         _sync(to)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -153,13 +155,24 @@ def read_manifest(folder: Path, key: bytes) -> dict[str, Any]:
         )
     if manifest["encrypted"] and not key:
         raise BackupError("The backup is encrypted. Name the file with its key: --key-file FILE")
+    if key and not manifest["encrypted"]:
+        # Otherwise a person who can write to the place of the backups could put a dump of their own there.
+        raise BackupError(
+            f"{folder} is not encrypted, and a key was named: somebody has replaced it, or it was made without a key. "
+            "Only if you know that, restore it without --key-file."
+        )
     if manifest["encrypted"] and not hmac.compare_digest(_mac(manifest, key), manifest.get("hmac", "")):
         raise BackupError(
             "The key is not the one of this backup, or the manifest was changed. Use the right --key-file."
         )
     for name, facts in manifest["files"].items():
         path = folder / Path(name).name
-        if not path.is_file() or path.stat().st_size != facts["bytes"] or _sha256(path) != facts["sha256"]:
+        if (
+            path.name != name
+            or not path.is_file()
+            or path.stat().st_size != facts["bytes"]
+            or _sha256(path) != facts["sha256"]
+        ):
             raise BackupError(f"{path} is damaged or missing: it is not what the manifest says. Use another backup.")
     return dict(manifest)
 

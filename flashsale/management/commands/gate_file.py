@@ -155,7 +155,7 @@ def refuse_if_whole(file: Path, program: Path) -> None:
     manifests = sorted(file.glob("*.manifest")) if file.is_dir() else [file]
     if not manifests:
         return  # Redis does not read a folder without one
-    done = subprocess.run([str(program), str(manifests[0])], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(program), str(manifests[0])], capture_output=True, check=False)
     if done.returncode == 0:
         raise CommandError(
             f"{program.name} finds nothing wrong with {file}. Redis does not start for another reason: read its log. "
@@ -165,7 +165,7 @@ def refuse_if_whole(file: Path, program: Path) -> None:
 
 def start(command: str) -> None:
     """Runs the command, and waits until Redis answers."""
-    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise CommandError(f"{command!r} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
     deadline = time.monotonic() + ANSWERS_WITHIN_S

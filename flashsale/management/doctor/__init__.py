@@ -1,1 +1,1 @@
-"""The newer checks of `manage.py doctor`, by what they look at. The list of all is in `doctor_checks`."""
+"""Checks of `manage.py doctor`, a file for each part of the installation. `doctor_checks` lists all of them."""

@@ -1,4 +1,4 @@
-"""Is there a pooler (PgBouncer) before PostgreSQL, and do its settings and ours fit together?"""
+"""Is there a pooler (PgBouncer) in front of PostgreSQL, and do its settings fit ours?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ NO_LIMIT = "0"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was seen: is there a pooler, which mode has it, do prepared statements survive, which limits count."""
+    """What was seen: is there a pooler, in which mode, do prepared statements survive, which limits count."""
 
     between: bool
     shares_sessions: bool
@@ -35,7 +35,7 @@ class Facts:
 
 
 def pooler() -> Check:
-    """Whether a pooler is in between, and what it and the settings make of each other."""
+    """Whether a pooler is in between, and whether its settings fit ours."""
     if connection.vendor != "postgresql":
         return Check(NAME, True, "SQLite needs none", EXPECTED)
     try:

@@ -77,8 +77,15 @@ def _alone(facts: Mapping[str, Any], kind: str) -> Iterator[tuple[str, str]]:
     """What is wrong with a master that another server is to replace."""
     if not facts.get("connected_slaves"):
         yield "no replica follows it", "start a replica, or look at its log"
-    if kind == "sentinel" and not int(facts.get("min_slaves_good_slaves", 0)):
-        fix = "redis-cli CONFIG SET min-replicas-to-write 1 (and min-replicas-max-lag 5) on master and replica"
+    if kind != "sentinel":
+        return
+    # Redis has this field only where min-replicas-to-write is set.
+    refuses, replicas = "min_slaves_good_slaves" in facts, facts.get("connected_slaves", 0)
+    if refuses and replicas < 2:
+        fix = "redis-cli CONFIG SET min-replicas-to-write 0 on each server, or run a second replica"
+        yield "min-replicas-to-write is set: the next master will have no replica, and will refuse all", fix
+    elif replicas > 1 and not refuses:
+        fix = "redis-cli CONFIG SET min-replicas-to-write 1 (and min-replicas-max-lag 5) on each server"
         yield "min-replicas-to-write is 0: a master that is cut off goes on for a while", fix
 
 

@@ -5,10 +5,10 @@ that is a script would run on the buyer's page.
 """
 
 import re
-from datetime import datetime
-from decimal import ROUND_DOWN, Decimal
+from datetime import MAXYEAR, datetime
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
-from flashsale.providers.payments.base import Instructions, ProviderDown, RefundStanding, Standing
+from flashsale.providers.payments.base import Instructions, ProviderDown, RefundRequest, RefundStanding, Standing
 
 _LINK = re.compile(r"([a-z][a-z0-9+.\-]*)://\S+", re.IGNORECASE)
 # Schemes that a browser runs or reads itself. Any other one opens a page or an app.
@@ -24,13 +24,13 @@ NO_CURRENCY = "???"
 
 
 def is_link(text: str) -> bool:
-    """Whether it is the address of a page or of an app. A script in an address is none."""
+    """Whether it is the address of a page or of an app. An address with a script is neither."""
     found = _LINK.fullmatch(text)
     return found is not None and found[1].lower() not in _NO_APPS
 
 
 def checked_standing(said: Standing) -> Standing:
-    """What can be stored of it. Raises ProviderDown for an amount that is none, because it must be asked again."""
+    """What can be stored of it. Raises ProviderDown for a value that is no amount; then it is asked again."""
     paid = _money(said.paid)
     if paid is None or paid < 0:
         raise ProviderDown(f"the provider names no amount: {said.paid!r}"[:WHY_MAX])
@@ -50,6 +50,17 @@ def checked_standing(said: Standing) -> Standing:
 def checked_refund(said: RefundStanding) -> RefundStanding:
     """What can be stored of it."""
     return said._replace(provider_id=_text(said.provider_id, ID_MAX), why=_text(said.why, WHY_MAX))
+
+
+def other_amount(said: object, back: RefundRequest) -> str:
+    """What is wrong with the amount that a provider names for our refund; "" if it is ours, or no amount."""
+    try:
+        amount = Decimal(str(said))
+    except InvalidOperation:
+        return ""
+    if not amount.is_finite() or amount == back.amount:
+        return ""
+    return f"the provider names {amount} for this refund of {back.amount}: look in its dashboard first"[:WHY_MAX]
 
 
 def _instructions(shown: Instructions) -> Instructions:
@@ -76,14 +87,15 @@ def _fingerprint(text: str) -> str:
 
 def _money(amount: Decimal | None) -> Decimal | None:
     """The amount in cents, rounded down, so that we never send back more than came; None for what is no amount."""
-    if amount is None or not amount.is_finite() or abs(amount) >= _PAID_MAX:
+    # `abs` would round, and raise for an exponent of millions.
+    if amount is None or not amount.is_finite() or amount.copy_abs() >= _PAID_MAX:
         return None
     return amount.quantize(_CENT, ROUND_DOWN)
 
 
 def _is_time(text: str) -> bool:
+    """Whether it is a time that each zone can show: "never" is sometimes written as the last second of 9999."""
     try:
-        datetime.fromisoformat(text)
+        return 1 < datetime.fromisoformat(text).year < MAXYEAR
     except ValueError:
         return False
-    return True

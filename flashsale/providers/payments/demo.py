@@ -2,7 +2,6 @@
 
 import hmac
 import json
-import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -27,6 +26,7 @@ from flashsale.providers.payments.base import (
     RefundStanding,
     Standing,
 )
+from flashsale.rules import wall_clock
 from flashsale.rules.states import Charge, StandingState
 
 # Magic instruments, as the sandboxes of real providers have them.
@@ -120,7 +120,7 @@ class DemoProvider:
 
     def sign(self, fields: Mapping[str, object], *, at: int | None = None) -> tuple[bytes, dict[str, str]]:
         """Body and headers of a notification with these fields."""
-        body, sent = json.dumps(fields).encode(), str(int(time.time()) if at is None else at)
+        body, sent = json.dumps(fields).encode(), str(int(wall_clock.now_s()) if at is None else at)
         id_ = f"msg_{uuid4().hex}"
         signature = {"Webhook-Id": id_, "Webhook-Timestamp": sent, "Webhook-Signature": _sign(id_, sent, body)}
         return body, {"Content-Type": "application/json"} | signature
@@ -128,7 +128,7 @@ class DemoProvider:
     def believe(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Hint]:
         """Accepts a body with our key's signature, not older than five minutes. Raises as the protocol says."""
         id_, sent, signature = (headers.get(name, "") for name in self.headers)
-        fresh = sent.isascii() and sent.isdigit() and abs(time.time() - int(sent[:12])) <= NOTIFICATION_AGE_MAX_S
+        fresh = sent.isascii() and sent.isdigit() and abs(wall_clock.now_s() - int(sent[:12])) <= NOTIFICATION_AGE_MAX_S
         if not fresh or not hmac.compare_digest(signature.encode(), _sign(id_, sent, body).encode()):
             raise NotBelieved("The signature is wrong or older than five minutes.")
         fields = json.loads(body)

@@ -27,7 +27,6 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils import timezone
 
 from flashsale.providers import http
 from flashsale.providers.payments import account_settings
@@ -55,6 +54,7 @@ from flashsale.providers.payments.midtrans_answers import (
     refused_refund,
     standing_of,
 )
+from flashsale.rules import wall_clock
 from flashsale.rules.states import StandingState
 
 # A code that ends sooner is not asked for again: between the look and the charge it could expire and be made anew.
@@ -199,7 +199,7 @@ class Midtrans:
             raise ProviderDown("Midtrans says of an order id that it is used, and that it is unknown.")
         known = standing_of(said, asked)
         began = words.moment(said.fields.get("transaction_time"))
-        old = began is not None and (said.clock or timezone.now()) - began > LOST_AFTER
+        old = began is not None and (said.clock or wall_clock.now()) - began > LOST_AFTER
         return await self.close(asked) if old and _lost(asked, known) else known
 
     async def _charge(self, asked: Attempt) -> Said:
@@ -227,7 +227,7 @@ class Midtrans:
         }
         if asked.expires_at:
             minutes = max(1, _seconds_left(asked) // 60)
-            start = timezone.now().astimezone(words.ZONE).strftime("%Y-%m-%d %H:%M:%S +0700")
+            start = wall_clock.now().astimezone(words.ZONE).strftime("%Y-%m-%d %H:%M:%S +0700")
             fields["expiry"] = {"start_time": start, "unit": "minute", "duration": minutes}
             fields["page_expiry"] = {"unit": "minute", "duration": max(SNAP_PAGE_MINUTES_MIN, minutes)}
         return await self._call("POST", "/snap/v1/transactions", fields, key=asked.reference, base=self._snap)
@@ -288,7 +288,7 @@ def _order(asked: Attempt) -> dict[str, Any]:
 def _seconds_left(asked: Attempt) -> int:
     """How long the buyer may pay, within Midtrans' bounds. Raises ProviderRefuses for less."""
     assert asked.expires_at is not None, "only a life with an end has a length"
-    left = int((asked.expires_at - timezone.now()).total_seconds())
+    left = int((asked.expires_at - wall_clock.now()).total_seconds())
     if left < words.LIFE_S_MIN:
         raise ProviderRefuses(f"{left} s are left to pay; Midtrans wants {words.LIFE_S_MIN} s.")
     return min(left, int(words.OFFERS[asked.method].method.life_max.total_seconds()))
@@ -303,4 +303,4 @@ def _lost(asked: Attempt, known: Standing) -> bool:
         or asked.method == words.CARD
     ):
         return False
-    return asked.expires_at is None or asked.expires_at - timezone.now() > timedelta(seconds=RECOVERABLE_S)
+    return asked.expires_at is None or asked.expires_at - wall_clock.now() > timedelta(seconds=RECOVERABLE_S)

@@ -17,7 +17,7 @@ from flashsale.providers.payments.base import (
     RefundStanding,
     Standing,
 )
-from flashsale.providers.payments.checked import is_link
+from flashsale.providers.payments.checked import is_link, other_amount
 from flashsale.rules.states import StandingState
 
 
@@ -113,7 +113,7 @@ def _imposed_fee(fields: Mapping[str, Any], amount: Decimal) -> Decimal | None:
         found = found.get(name) if isinstance(found, Mapping) else None
     try:
         return amount - Decimal(str(found)) if found is not None else None
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one with an exponent of millions
         return None
 
 
@@ -154,6 +154,8 @@ def refund_in(said: Said, back: RefundRequest) -> RefundStanding | None:
     for one in _list(said.fields, "refunds"):
         if one.get("refund_key") == back.reference:
             name = str(one.get("refund_chargeback_id") or back.reference)
+            if wrong := other_amount(one.get("refund_amount"), back):
+                return RefundStanding("failed", name, wrong)
             return RefundStanding("confirmed" if one.get("bank_confirmed_at") else "sent", name)
     return None
 

@@ -217,7 +217,7 @@ class Xendit:
             # A key that may not refund, or money that is back already, is for people. The buyer must not be asked for a
             # bank account, or the money would go back twice.
             return RefundStanding("impossible" if error.meaning is Meaning.NO_REFUND else "failed", why=error.text)
-        return read_refund(answer.fields)
+        return read_refund(answer.fields, back)
 
     async def look_refund(self, back: RefundRequest) -> RefundStanding:
         """How the refund stands. One that was sent and is gone has failed."""
@@ -313,7 +313,7 @@ def _request(asked: Attempt) -> Mapping[str, Any]:
 
 def _newest(rows: Sequence[Mapping[str, Any]], back: RefundRequest) -> RefundStanding:
     """How the refund stands among those under our reference: one that did not fail counts more than one that did."""
-    standings = [read_refund(row) for row in rows]
+    standings = [read_refund(row, back) for row in rows]
     failed = next((one for one in standings if one.provider_id == back.provider_id), standings[0])
     return next((one for one in standings if one.state != "failed"), failed)
 

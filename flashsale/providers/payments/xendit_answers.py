@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from flashsale.providers.failures import ProviderDown
 from flashsale.providers.http import HttpAnswer
-from flashsale.providers.payments.base import Attempt, Instructions, RefundStanding
+from flashsale.providers.payments.base import Attempt, Instructions, RefundRequest, RefundStanding
+from flashsale.providers.payments.checked import other_amount
 from flashsale.providers.payments.xendit_words import CHANNELS, CODES, PAYMENT_STATES, REFUND_STATES, STATES, Meaning
 from flashsale.rules.states import StandingState
 
@@ -17,6 +18,8 @@ from flashsale.rules.states import StandingState
 ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 # With hidden digits (*, X) it is the same for many people.
 WHOLE_ACCOUNT = re.compile(r"\+?[0-9]{6,40}")
+# No amount has so many digits. A sum of larger ones could not be computed.
+AMOUNT_END = Decimal(10) ** 18
 _OK = frozenset({200, 201})
 _NO_ENTRY = frozenset({401, 403})
 # Addresses that run in our page, or read the buyer's disk.
@@ -145,15 +148,17 @@ def read_refunds(fields: Mapping[str, Any], reference: str) -> Sequence[Mapping[
     return own
 
 
-def read_refund(fields: Mapping[str, Any]) -> RefundStanding:
-    """One refund."""
+def read_refund(fields: Mapping[str, Any], back: RefundRequest) -> RefundStanding:
+    """One refund. It has failed if its amount is another one than that of `back`."""
     state: Any = _word(REFUND_STATES, fields.get("status"), "a refund")
     why = fields.get("failure_code")
+    if state != "failed" and (wrong := other_amount(fields.get("amount"), back)):
+        return RefundStanding("failed", read_id(fields.get("id")), wrong)
     return RefundStanding(state, read_id(fields.get("id")), f"Xendit: {why or state}" if state == "failed" else "")
 
 
 def read_id(value: Any) -> str:
-    """An id of Xendit. Raises ProviderDown for a value that is none."""
+    """An id of Xendit. Raises ProviderDown for a value that is no id."""
     if not isinstance(value, str) or not ID.fullmatch(value):
         raise ProviderDown("an id of Xendit cannot be read")
     return value
@@ -170,7 +175,7 @@ def _amount(value: Any) -> Decimal:
         found = Decimal(value) if isinstance(value, str | int | Decimal) and not isinstance(value, bool) else None
     except InvalidOperation:
         found = None
-    if found is None or not found.is_finite() or found < 0:
+    if found is None or not found.is_finite() or not 0 <= found < AMOUNT_END:
         raise ProviderDown("an amount of Xendit cannot be read")
     return found
 

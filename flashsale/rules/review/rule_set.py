@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 class Mark(StrEnum):
-    """A fact about a single order. The first two are hard facts: one of them is enough to look at the order."""
+    """What is suspicious about one order alone. Each of the first two (hard facts) is enough to look at the order."""
 
     BYPASSED_LINE = "bypassed_line"
     OVER_LIMIT = "over_limit"

@@ -256,9 +256,9 @@ const page = ({ language, currency }) => {
     const before = step;
     step = currentStep();
     for (const part of queryAll("[data-step]")) part.hidden = part.dataset.step !== step;
-    const lobby = doc.phase === "lobby";
+    const lobby = doc.phase === "lobby" && !doc.seed;
     const timely = doc.closes_at === data.status.closes_at;
-    const visible = { lobby, drawn: !lobby, early: now() < doc.opens_at, rolled: rolled(), timely };
+    const visible = { lobby, drawn: !lobby, behind: own().index > fixed(), early: now() < doc.opens_at, rolled: rolled(), timely };
     for (const part of queryAll("[data-when]")) part.hidden = !visible[part.dataset.when];
     byId("contacts").hidden = proven;
     byId("enter").hidden = !proven;
@@ -273,6 +273,8 @@ const page = ({ language, currency }) => {
     tick();
     if (step !== before) changeStep(before);
   }
+
+  const fixed = () => (doc.draw && doc.draw.root ? doc.cohort : 1 / 0);
 
   function changeStep(before) {
     if (step === "offer") tell(texts.turn);
@@ -291,7 +293,7 @@ const page = ({ language, currency }) => {
     const left = !rolled() && wait(doc, ahead, (doc.called - first) / (doc.now - from));
     const values = {
       index: place && count(place.index),
-      entered: count(doc.entered),
+      entered: count(Math.min(doc.entered, fixed())),
       free: count(doc.free),
       held: count(doc.held),
       number: number && count(number),

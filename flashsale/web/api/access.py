@@ -27,6 +27,7 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import raise_alarm
 from flashsale.life.sandbox_calls import OK, REPEATED, note
+from flashsale.rules import wall_clock
 from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import QuotaClass, alarm_at
@@ -213,7 +214,7 @@ class StablePages(CursorPages):
     def get_paginated_response(self, data: Any) -> Response:
         """The page with `now`, so that a reader has a time for its next question."""
         response = super().get_paginated_response(data)
-        response.data["now"] = timezone.localtime()
+        response.data["now"] = timezone.localtime(wall_clock.now())
         return response
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:

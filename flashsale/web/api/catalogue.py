@@ -16,7 +16,7 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
 from flashsale.web.api import sale_serializers
 from flashsale.web.api.access import CursorPages, KeyIfSent, PublicView, cacheable
-from flashsale.web.api.strict import PageSerializer
+from flashsale.web.api.strict import PageSerializer, refuse_no_codes
 from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.hot.partners import Partner
 
@@ -109,6 +109,7 @@ class EntriesTile(PublicView):
 
         All tiles together give the root. A leaf is a hash, so it names no person.
         """
+        refuse_no_codes(line)
         found = Tile.objects.filter(entries__allocation__in=published_sale(sale).allocations.filter(code=line))
         row = found.filter(number=tile).values_list("leaves", flat=True).first()
         if row is None:

@@ -15,6 +15,7 @@ def run_once(
     act: Callable[[int], Document],
     *,
     settled: Callable[[Document], bool] = lambda _: True,
+    one_commit: bool = False,
 ) -> Response:
     """Runs `act` once for the request's key; see :func:`flashsale.web.idempotency.answer_once`.
 
@@ -26,5 +27,6 @@ def run_once(
         request=fingerprint([request.method, request.path, request.data]),
         act=act,
         settled=settled,
+        one_commit=one_commit,
     )
     return Response(document, headers={"Idempotency-Replayed": "true"} if replayed else None)

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from flashsale.life.letter_reports import apply_report
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import SendingFailure
 from flashsale.web.errors import problem_response
@@ -51,7 +51,7 @@ def receive(request: HttpRequest, service: str) -> HttpResponseBase:
     except TooEarly:
         detail = "No letter has this name yet. Send the report again."
         return problem_response(request, Outcome.NOT_READY, detail=detail, retry_after_s=AGAIN_S)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return problem_response(request, Outcome.MALFORMED, detail="The report cannot be read.")
 
 
@@ -72,6 +72,6 @@ def note_event(*, event: Any, **_sender: Any) -> None:
     failure = FAILURES.get(event.event_type)
     if failure is None or apply_report(service_id=event.message_id or "", failure=failure):
         return
-    now = timezone.now()
+    now = wall_clock.now()
     if event.timestamp is not None and abs(now - event.timestamp) < EARLY:
         raise TooEarly

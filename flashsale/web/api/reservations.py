@@ -17,6 +17,7 @@ from flashsale.life.events import changed_since
 from flashsale.life.payment_request import CallKey
 from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
+from flashsale.rules import wall_clock
 from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import QuotaClass
@@ -76,7 +77,7 @@ class ReservationDetail(PartnerView):
     @extend_schema(operation_id="readReservation", responses=serializers.ReservationSerializer)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
         """One reservation."""
-        return Response(_document(self.partner, id) | {"now": timezone.localtime()})
+        return Response(_document(self.partner, id) | {"now": timezone.localtime(wall_clock.now())})
 
 
 class ConfirmReservation(PartnerView):

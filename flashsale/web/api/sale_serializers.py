@@ -10,8 +10,9 @@ from rest_framework import serializers
 
 from flashsale.life.draw import BEACON_WAIT_MS
 from flashsale.models import Allocation, Entries, Sale
-from flashsale.models.sale import moment, ms
+from flashsale.models.sale import moment
 from flashsale.providers import beacon
+from flashsale.rules import wall_clock
 from flashsale.rules.entries import TILE
 from flashsale.rules.states import AllocationMode, Phase
 from flashsale.web.api import requirements
@@ -135,7 +136,7 @@ class SaleSerializer(serializers.Serializer[Any]):
 
     @cached_property
     def _wall_ms(self) -> int:
-        return ms(timezone.now())
+        return wall_clock.now_ms()
 
     @extend_schema_field(requirements.MoneySerializer)
     def get_money(self, sale: Sale) -> dict[str, Any]:
@@ -165,7 +166,7 @@ class SaleSerializer(serializers.Serializer[Any]):
     @extend_schema_field(serializers.ChoiceField([phase.value for phase in Phase if phase is not Phase.DRAFT]))
     def get_phase(self, sale: Sale) -> str:
         """The phase of the sale now."""
-        return sale.phase(ms(timezone.now())).value
+        return sale.phase(wall_clock.now_ms()).value
 
     def get_drawn(self, sale: Sale) -> bool:
         """Whether the lines are drawn, so that the secret is public."""

@@ -13,6 +13,7 @@ from flashsale.life import places
 from flashsale.life.eligibility import ABOUT_THE_PERSON, eligibility
 from flashsale.life.enter import digest_identity
 from flashsale.life.hand_in_list import PEOPLE_MAX, hand_in_list
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome
@@ -99,7 +100,7 @@ class EligibilityAnswer(PartnerView):
         sale, and never for a whole crowd.
         """
         reason = bridge.run(_reason(self.partner, **self.values))
-        return Response({"eligible": reason is None, "reason": reason, "now": timezone.localtime()})
+        return Response({"eligible": reason is None, "reason": reason, "now": timezone.localtime(wall_clock.now())})
 
 
 async def _reason(partner: Partner, *, sale: str, line: str, identity: dict[Axis, str], carried: str) -> Outcome | None:

@@ -1,5 +1,6 @@
 """Webhooks of the calling channel: add, list, change, delete, another secret, the log, send again, a test message."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -172,6 +173,10 @@ class _WebhookView(PartnerView):
     def _by(self) -> str:
         return f"channel:{self.partner.channel}"
 
+    def _once(self, request: Request, act: Callable[[int], dict[str, Any]]) -> Response:
+        """Runs `act` once for the request's key. Another webhook, secret or message would be an effect of its own."""
+        return run_once(request, self.partner, act, one_commit=True)
+
     def _with_secret(self, response: Response) -> Response:
         """Adds the secret to the answer. The answer that is kept for the key has none, because it is not encrypted."""
         row = Webhook.objects.filter(channel=self.partner.channel, pk=response.data["id"]).first()
@@ -207,7 +212,7 @@ class WebhookList(_WebhookView):
             )
             return dict(WebhookSerializer(row).data)
 
-        response = self._with_secret(run_once(request, self.partner, act))
+        response = self._with_secret(self._once(request, act))
         response.status_code = 201
         return response
 
@@ -254,7 +259,7 @@ class RotateWebhook(_WebhookView):
             keep = timedelta(seconds=self.values["keep_s"])
             return dict(WebhookSerializer(webhooks.rotate(webhook=self._find(id), by=self._by, keep=keep)).data)
 
-        return self._with_secret(run_once(request, self.partner, act))
+        return self._with_secret(self._once(request, act))
 
 
 class TestWebhook(_WebhookView):
@@ -267,7 +272,7 @@ class TestWebhook(_WebhookView):
         def act(_call: int) -> dict[str, Any]:
             return dict(DeliverySerializer(webhooks.send_test(webhook=self._find(id))).data)
 
-        return run_once(request, self.partner, act)
+        return self._once(request, act)
 
 
 class ResendWebhook(_WebhookView):
@@ -283,7 +288,7 @@ class ResendWebhook(_WebhookView):
             row = webhooks.resend_since(webhook=self._find(id), since=self.values["since"])
             return dict(WebhookSerializer(row).data)
 
-        return run_once(request, self.partner, act)
+        return self._once(request, act)
 
 
 class DeliveryList(_WebhookView):
@@ -315,4 +320,4 @@ class ResendDelivery(_WebhookView):
         def act(_call: int) -> dict[str, Any]:
             return dict(DeliverySerializer(webhooks.resend(webhook=self._find(id), delivery=delivery)).data)
 
-        return run_once(request, self.partner, act)
+        return self._once(request, act)

@@ -85,12 +85,14 @@ async def _respond(  # noqa: PLR0911 - one for each kind of error
     except RefusedBefore as before:
         return problem_response(request, before.outcome, before.detail, None, REPLAYED)
     except Refused as refused:
-        return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
+        # NOT_READY: this door cannot check keys. Another one may, and the hold may end meanwhile.
+        again = request.to_another_door if refused.outcome is Outcome.NOT_READY else ()
+        return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s, *again)
     except HttpFault as error:
         return fault_response(request, error)
     except (GateDown, Error, TimeoutError) as error:
         log.warning("Redis or PostgreSQL did not answer", path=path, request_id=request.request_id, error=repr(error))
-        return problem_response(request, Outcome.UNKNOWN, "", 2)
+        return problem_response(request, Outcome.UNKNOWN, "", 2, *request.to_another_door)
     except Exception:  # a caller must never see a stack trace
         log.exception("request failed", path=path, request_id=request.request_id)
         return problem_response(request, problems.Fault.INTERNAL)
@@ -119,7 +121,7 @@ async def _confirm_for(partner: partners.Partner, request: HotRequest, reservati
     request.refuse_query()
     body = await request.json()
     if must_check(partner, signature=request.header(SIGNATURE_HEADER), writes=True):
-        await check_request(partner, request.signed)
+        await check_request(partner, request.signed, came=request.came)
     try:
         with override("en"):  # as the REST view does: texts for developers have one language
             values = dict(_form.run_validation(body))

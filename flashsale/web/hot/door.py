@@ -22,6 +22,7 @@ from flashsale.gate import due_sales, refusal_counts, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, entries, extra_time, index_blocks, leave, look, places, receipt, reserve, status
+from flashsale.rules import wall_clock
 from flashsale.rules.clock import time_of_day
 from flashsale.rules.identity import Axis
 from flashsale.rules.key_rights import KeyScope
@@ -61,8 +62,6 @@ log = structlog.get_logger(__name__)
 REQUESTS_MAX = 4096
 # Each block of indexes doubles the size of a line, so a few blocks are enough for thousands of people.
 BLOCKS_ADDED_MAX = 8
-# The location of config/nginx.conf that asks another door.
-ANOTHER_DOOR = "@another_door"
 COOKIE_S = 30 * 24 * 3600
 # Shared caches keep it for a second. A browser asks again, because a page that polls twice a second must not read its
 # own old copy.
@@ -111,7 +110,7 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
     except ClientDisconnected:
         raise
     except Refused as refused:
-        if refused.outcome is Outcome.NOT_READY:
+        if refused.outcome is Outcome.NOT_READY and sale_cards.is_known(sale):
             await _ask_for_a_look(sale)
         # Not counted for an unknown sale, because a caller can invent any number of sale codes.
         if refused.outcome is not Outcome.NOT_FOUND and sale_cards.is_known(sale):
@@ -142,8 +141,7 @@ def _to_another_door(request: HotRequest, verb: str) -> tuple[Header, ...]:
     The host of this door may be cut off from Redis or PostgreSQL, and the time to claim goes on meanwhile. Other verbs
     can wait for the client's next try. If all were asked twice, a Redis that is late would have twice the work.
     """
-    is_possible = verb == "reserve" and request.other_door == ANOTHER_DOOR
-    return ((b"x-accel-redirect", ANOTHER_DOOR.encode()),) if is_possible else ()
+    return request.to_another_door if verb == "reserve" else ()
 
 
 async def _ask_for_a_look(sale: str) -> None:
@@ -176,7 +174,8 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
             used.refuse_if_exceeded()
     body = await request.json(most=BODY_BYTES.get(verb, BODY_BYTES_MAX))
     if partner and must_check(partner, signature=request.header(SIGNATURE_HEADER), writes=True):
-        await check_request(partner, request.signed, takes_nonce=used is None or not used.exceeded)
+        takes_nonce = used is None or not used.exceeded
+        await check_request(partner, request.signed, takes_nonce=takes_nonce, came=request.came)
     line_request = LineRequest(request, card, found, channel, partner, body, used)
     line_request.refuse_unknown_fields((FIELDS if partner else PAGE_FIELDS)[verb])
     act = VERBS[verb]
@@ -220,8 +219,8 @@ async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotRes
     _, body, etag = cached
     unchanged = etag[2:].decode() in request.header(b"if-none-match")
     # nginx counts in whole seconds, so "one second" may be two there. This lets it keep the document until its clock
-    # shows the next second. It does not pass the header on.
-    until = (b"x-accel-expires", b"@%d" % time.time())
+    # shows the next second. It does not pass the header on. So the time is that of nginx, where nginx has told it.
+    until = (b"x-accel-expires", b"@%d" % (request.sent_s or wall_clock.now_s()))
     return HotResponse(
         304 if unchanged else 200, b"" if unchanged else body, cache=STATUS_CACHE, headers=((b"etag", etag), until)
     )
@@ -297,7 +296,7 @@ async def _look_at_place(request: LineRequest) -> tuple[int, dict[str, Any]]:
         "number": view.number,
         "state": view.state,
         "now": view.now,
-        "now_at": time_of_day(time.time_ns() // 1_000_000),
+        "now_at": time_of_day(wall_clock.now_ms()),
         "claim_ends": view.claim_ends,
         "called": view.called,
         "cohort": view.cohort,

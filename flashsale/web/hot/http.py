@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError
+from math import isfinite
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -20,6 +21,7 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.signing import NONCE, SIGNATURE, TIMESTAMP, SignedRequest
 from flashsale.web import problems
@@ -38,6 +40,8 @@ SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER = (name.lower().encode() for na
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
 ACCEPTED = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
+# The location of config/nginx.conf that asks another door.
+ANOTHER_DOOR = "@another_door"
 # nginx gives up two doors in less time (config/nginx.conf). A longer wait is the sign of a clock that is wrong.
 WAITED_S_MAX = 20.0
 # A body that takes longer than this counts as slow. On a mobile network, a lost packet costs about a second.
@@ -125,18 +129,30 @@ class HotRequest:
         """How long ago our proxy got this request, in seconds, by its X-Request-Start; 0.0 if it is not known.
 
         The proxy may have waited in vain for another door. Only our proxies are believed, because a client would always
-        say that it has waited. A door whose clock differs from the proxy's by more than the longest wait believes none.
+        say that it has waited. If the proxy's clock is wrong by more than the longest wait, the door believes none.
         """
-        try:
-            waited = time.time() - float(self._from_proxy(b"x-request-start").removeprefix("t="))
-        except ValueError:
-            return 0.0
+        waited = wall_clock.now_s() - (self.sent_s or 0.0)
         return waited if 0.0 <= waited <= WAITED_S_MAX else 0.0
 
     @property
-    def other_door(self) -> str:
-        """The location of our nginx that asks another door; "" if the proxy has none."""
-        return self._from_proxy(b"x-another-door")
+    def sent_s(self) -> float | None:
+        """When our proxy got this request, by the proxy's own clock (s since 1970); None if it is not known."""
+        try:
+            sent = float(self._from_proxy(b"x-request-start").removeprefix("t="))
+        except ValueError:
+            return None
+        return sent if isfinite(sent) else None
+
+    @property
+    def came(self) -> str:
+        """When our proxy got this request, as it writes it. It is the same at each door that it asks. "": not known."""
+        return self._from_proxy(b"x-request-start") if self.sent_s is not None else ""
+
+    @property
+    def to_another_door(self) -> tuple[Header, ...]:
+        """The header by which our nginx asks another door; empty if the proxy before us does not know it."""
+        location = self._from_proxy(b"x-another-door")
+        return ((b"x-accel-redirect", location.encode()),) if location == ANOTHER_DOOR else ()
 
     def _from_proxy(self, name: bytes) -> str:
         sent = self.header(name)

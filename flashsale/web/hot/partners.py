@@ -26,6 +26,7 @@ from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import key_use
 from flashsale.life.single_flight import WAIT_S, SingleFlight
 from flashsale.models import PartnerKey
+from flashsale.rules import wall_clock
 from flashsale.rules.key_rights import KeyScope, Network, is_within, networks_in, scopes_in
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import DEFAULTS, QuotaClass, quotas_in
@@ -172,7 +173,7 @@ def _refuse_stale() -> None:
 
 def _find(authorization: str) -> Partner:
     partner = _lookup(authorization)
-    if partner.ends_at <= time.time():
+    if partner.ends_at <= wall_clock.now_s():
         ended = datetime.fromtimestamp(partner.ends_at, UTC).isoformat(timespec="seconds")
         raise Refused(
             Outcome.KEY_EXPIRED, f"It ended at {ended}. Use the key that replaces it, or ask the shop for one."

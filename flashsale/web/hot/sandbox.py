@@ -4,13 +4,13 @@ Only requests at the line of a test sale come here.
 """
 
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import sandbox_calls
+from flashsale.rules import wall_clock
 from flashsale.rules.magic import Magic
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
@@ -95,7 +95,7 @@ def _shown(response: HotResponse, state: PlaceState | None) -> HotResponse:
 
 def _facts(request: LineRequest, verb: str, response: HotResponse) -> dict[str, Any]:
     if verb == "enter":
-        early = time.time() * 1000 < request.card.opens_at
+        early = wall_clock.now_ms() < request.card.opens_at
         return {"index": json.loads(response.body)["index"], "created": response.status == 201, "early": early}
     return {"reservation": json.loads(response.body)["reservation"]} if verb == "reserve" else {}
 

@@ -7,8 +7,8 @@ from flashsale.providers.messages import EMAIL, SENDERS
 from flashsale.web.formatting import format_clock_ms
 
 
-def standing(code: Standing | None, *, zone: str) -> str:
-    """Where the code goes and where it stands, with times of this time zone; None: it is not valid any more."""
+def progress_text(code: Standing | None, *, zone: str) -> str:
+    """By which sender the code goes and how far it is, with times of this time zone; None: it is not valid any more."""
     if code is None:
         return _("This code is not valid any more. Ask for a new one.")
     before = _name(code.tried[-1]) if code.tried else ""

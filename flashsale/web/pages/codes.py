@@ -8,7 +8,6 @@ and an unknown contact.
 
 import hmac
 import secrets
-import time
 from collections.abc import Mapping
 
 import structlog
@@ -21,7 +20,7 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places, send_codes
 from flashsale.life.enter import digest_identity
 from flashsale.providers import messages
-from flashsale.rules import proof_of_work
+from flashsale.rules import proof_of_work, wall_clock
 from flashsale.rules.identity import Axis, BadValue, message_address, mobile_country
 from flashsale.rules.one_time_code import read_code
 from flashsale.rules.outcomes import Outcome, Refused
@@ -60,7 +59,7 @@ def new_puzzle(card: SaleCard) -> HttpResponse:
     """The response with a puzzle of this campaign; refuses NOT_FOUND if it needs none."""
     if not card.codes_need_work:
         raise Refused(Outcome.NOT_FOUND, "This sale sends codes without a puzzle.")
-    return JsonResponse(proof_of_work.puzzle(_puzzle_key(card), expires_s=_now_ms() // 1000 + PUZZLE_S))
+    return JsonResponse(proof_of_work.puzzle(_puzzle_key(card), expires_s=wall_clock.now_ms() // 1000 + PUZZLE_S))
 
 
 def _puzzle_key(card: SaleCard) -> bytes:
@@ -72,7 +71,7 @@ def solution(card: SaleCard, payload: str) -> Solution | None:
     if not card.codes_need_work:
         return None
     try:
-        return proof_of_work.solution(_puzzle_key(card), payload, now_s=_now_ms() / 1000)
+        return proof_of_work.solution(_puzzle_key(card), payload, now_s=wall_clock.now_ms() / 1000)
     except proof_of_work.Unsolved as error:
         raise Refused(Outcome.UNSOLVED, f"work: {error}.") from error
 
@@ -81,7 +80,7 @@ def _spend(solved: Solution | None) -> None:
     """Uses a solved puzzle up. Redis keeps it until it has expired, so it counts once; refuses UNSOLVED later."""
     if solved is None:
         return
-    keep_s = solved.expires_s - _now_ms() // 1000 + CLOCKS_DIFFER_S
+    keep_s = solved.expires_s - wall_clock.now_ms() // 1000 + CLOCKS_DIFFER_S
     if not limits.is_first_use("puzzle", solved.challenge, keep_s=keep_s):
         raise Refused(Outcome.UNSOLVED, "work: used before.")
 
@@ -107,21 +106,21 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
         _spend_budget(request)
     challenges, where = {}, {}
     for axis, digest in digests.items():
-        challenges[axis.value], standing = _challenge(card, axis, digest, contacts[axis])
-        where[axis.value] = code_texts.standing(standing, zone=card.time_zone)
+        challenges[axis.value], progress = _challenge(card, axis, digest, contacts[axis])
+        where[axis.value] = code_texts.progress_text(progress, zone=card.time_zone)
     return JsonResponse({"challenges": challenges, "sent": where, "after": ASK_MS})
 
 
 @json_post
 def sent(request: HttpRequest, code: str) -> HttpResponse:
-    """Where the codes of these challenges stand, as texts; "after" is 0 when nothing can change any more."""
+    """How far the codes of these challenges are, as texts; "after" is 0 when nothing can change any more."""
     card = bridge.run(places.sale_card(code=code))
     texts, moving = {}, False
     for axis, token in text_fields(request, *PROVABLE).items():
         if challenge := open_challenge(KIND, token):
-            standing = bridge.run(send_codes.standing(nonce=challenge.nonce))
-            texts[axis] = code_texts.standing(standing, zone=card.time_zone)
-            moving = moving or not (standing is None or standing.is_final)
+            progress = bridge.run(send_codes.standing(nonce=challenge.nonce))
+            texts[axis] = code_texts.progress_text(progress, zone=card.time_zone)
+            moving = moving or not (progress is None or progress.is_final)
     return JsonResponse({"sent": texts, "after": ASK_MS if moving else 0})
 
 
@@ -192,10 +191,10 @@ def _challenge(
 ) -> tuple[str, send_codes.Standing]:
     nonce = secrets.token_bytes(CODE_NONCE_BYTES)
     to, language = message_address(axis, contact), (get_language() or "id")[:2]
-    standing = bridge.run(send_codes.accept(nonce=nonce, axis=axis, to=to, sale=card.name, language=language))
+    progress = bridge.run(send_codes.accept(nonce=nonce, axis=axis, to=to, sale=card.name, language=language))
     mac = code_mac(settings.FLASHSALE_PEPPER, code_digits(settings.FLASHSALE_PEPPER, nonce), nonce)
-    challenge = Challenge(card.campaign, axis, digest, mac, _now_ms() + VALID_MS, nonce)
-    return places.keyring().seal(kind, challenge.pack()), standing
+    challenge = Challenge(card.campaign, axis, digest, mac, wall_clock.now_ms() + VALID_MS, nonce)
+    return places.keyring().seal(kind, challenge.pack()), progress
 
 
 @json_post
@@ -230,7 +229,7 @@ def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: s
     if challenge is None or (challenge.campaign, challenge.axis) != (card.campaign, axis):
         raise Refused(Outcome.WRONG_CODE, axis.value)
     _check(request, challenge, code)
-    return Proof(card.campaign, axis, challenge.digest, _now_ms())
+    return Proof(card.campaign, axis, challenge.digest, wall_clock.now_ms())
 
 
 def open_challenge(kind: str, token: str) -> Challenge | None:
@@ -239,7 +238,7 @@ def open_challenge(kind: str, token: str) -> Challenge | None:
         challenge = Challenge.unpack(places.keyring().open(kind, token))
     except TokenRefused:
         return None
-    return challenge if _now_ms() < challenge.expires_ms else None
+    return challenge if wall_clock.now_ms() < challenge.expires_ms else None
 
 
 def check_code(request: HttpRequest, *, kind: str, token: str, code: str) -> None:
@@ -264,7 +263,3 @@ def _count_guess(request: HttpRequest, challenge: Challenge, code: str) -> None:
         return
     limits.enforce(request, limits.CODE_GUESSES, nonce)
     limits.is_first_use("guess", guess, keep_s=VALID_MS // 1000)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

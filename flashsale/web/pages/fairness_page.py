@@ -166,7 +166,7 @@ def _entering(data: Mapping[str, Any]) -> Table:
     ]
     note = _(
         "Who came before the draw is in a quarter by the order of entering. In a fair draw the four quarters differ by "
-        "chance alone. Who came later stands behind all of them."
+        "chance alone. People who came later have numbers behind all of them."
     )
     head = [_("Entered"), _("People"), _("Units bought"), _("Units for 100 people")]
     return Table(

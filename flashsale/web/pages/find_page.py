@@ -5,7 +5,6 @@ order, so its answers are the same whether a person has an order or not. The lim
 is enough to see an order, and never enough to change one: see `own_orders.py`.
 """
 
-import time
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +24,7 @@ from flashsale.life.find_orders import orders_of_person
 from flashsale.life.sale_card import card_of
 from flashsale.models import Campaign, Sale
 from flashsale.providers import messages
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
@@ -104,7 +104,7 @@ def _find(request: HttpRequest, sale: Sale, response: HttpResponse) -> None:
         raise Refused(Outcome.WRONG_CODE)
     token = request.COOKIES[order_codes.COOKIE]
     codes.check_code(request, kind=_kind(sale), token=token, code=request.POST.get("code", ""))
-    proof = Proof(sale.campaign_id, challenge.axis, challenge.digest, _now_ms())
+    proof = Proof(sale.campaign_id, challenge.axis, challenge.digest, wall_clock.now_ms())
     _keep(response, sale, COOKIE, places.keyring().seal(COOKIE, proof.pack()), COOKIE_S)
     _delete(response, sale, order_codes.COOKIE)
 
@@ -129,7 +129,7 @@ def _proof(request: HttpRequest, sale: Sale) -> Proof | None:
         proof = Proof.unpack(places.keyring().open(COOKIE, request.COOKIES.get(COOKIE, "")))
     except TokenRefused:
         return None
-    fresh = _now_ms() - proof.made_ms < COOKIE_S * 1000
+    fresh = wall_clock.now_ms() - proof.made_ms < COOKIE_S * 1000
     return proof if fresh and proof.campaign == sale.campaign_id else None
 
 
@@ -170,7 +170,3 @@ def _keep(response: HttpResponse, sale: Sale, name: str, token: str, seconds: in
 def _delete(response: HttpResponse, sale: Sale, *names: str) -> None:
     for name in names:
         response.delete_cookie(name, path=reverse("find", args=[sale.code]), samesite="Strict")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

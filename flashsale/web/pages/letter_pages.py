@@ -15,7 +15,6 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -27,6 +26,7 @@ from flashsale.life import sealed_links
 from flashsale.life.letters import appeal_outcome_text, evidence_texts, is_by_machine
 from flashsale.models import Case, Channel, Notice, Refund, Reservation
 from flashsale.rules import bank_accounts as accounts
+from flashsale.rules import wall_clock
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
@@ -55,8 +55,13 @@ def appeal(request: HttpRequest) -> HttpResponse:
         case = appeals.case_from_link(token=_token(request))
         if request.method == "POST":
             limits.enforce(request, limits.LETTERS)
-            _act(request, case, response)
-            return response
+            # A page of an earlier release does not name its case.
+            if request.POST.get("case", str(case.pk)) == str(case.pk):
+                _act(request, case, response)
+                return response
+            # The browser has opened the letter about another order since it loaded this form.
+            alert = gettext("Another letter is open in this browser, so nothing was sent. Open the right letter again.")
+            status = HTTPStatus.CONFLICT.value
     except Refused as refused:
         if refused.outcome in {Outcome.NOT_FOUND, Outcome.EXPIRED}:
             return _unusable(request, sealed_links.Kind.APPEAL, refused)
@@ -65,7 +70,7 @@ def appeal(request: HttpRequest) -> HttpResponse:
         # PostgreSQL has committed the change. A later tick updates Redis.
         return response
     page = reverse("appeal")
-    code = order_codes.form(request, case.reservation, action=WAIVE, send_to=page, post_to=page)
+    code = order_codes.form(request, case.reservation, action=WAIVE, send_to=page, post_to=page) | {"case": case.pk}
     context = {"case": _case_context(case), "alert": alert, "words_max": appeals.WORDS_MAX, "code": code}
     return render(request, "flashsale/appeal.html", page_context(request) | context, status=status)
 
@@ -86,7 +91,7 @@ def _act(request: HttpRequest, case: Case, response: HttpResponse) -> None:
 
 
 def _refuse_late(case: Case) -> None:
-    if not appeals.is_possible(case=case, now=timezone.now()):
+    if not appeals.is_possible(case=case, now=wall_clock.now()):
         raise Refused(Outcome.APPEAL_OVER, "Nothing is left to waive.")
 
 
@@ -145,6 +150,7 @@ def _case_context(case: Case) -> dict[str, Any]:
     zone, cancellation = order.sale.campaign.time_zone, order.cancellation
     why, filed = cancel_reason(case.reason), getattr(case, "appeal", None)
     return {
+        "id": case.pk,
         "order": texts.order_number(order.pk),
         "sale": order.sale.name,
         "title": why.title.in_language(language),
@@ -158,7 +164,7 @@ def _case_context(case: Case) -> dict[str, Any]:
         "refund": texts.refund(order),
         "until": format_time(cancellation.appeal_until, zone) if cancellation.appeal_until else "",
         "time_to_appeal": texts.time_to_appeal(cancellation.appeal_until, zone),
-        "possible": appeals.is_possible(case=case, now=timezone.now()),
+        "possible": appeals.is_possible(case=case, now=wall_clock.now()),
         "refund_waits": order.limit_slots.exists(),
         "received": format_time(filed.received_at, zone) if filed else "",
         "decided": format_time(filed.decided_at, zone) if filed and filed.decided_at else "",
@@ -183,7 +189,7 @@ def invitation(request: HttpRequest) -> HttpResponse:
     notice = invited.first()
     if notice is None or notice.line is None:
         raise Http404
-    if notice.line.ends_at <= timezone.now():
+    if notice.line.ends_at <= wall_clock.now():
         return _gone(request, kind)
     zone, channel = notice.sale.campaign.time_zone, _entry_channel(notice)
     context = {

@@ -63,13 +63,13 @@ def form(request: HttpRequest, order: Reservation, *, action: str, send_to: str,
 def waiting(challenge: Challenge, *, zone: str) -> dict[str, Any]:
     """Where a code went that this browser waits for, and where it stands, with times of this time zone."""
     labels = {Axis.PHONE: gettext("Code sent to your phone"), Axis.EMAIL: gettext("Code sent to your e-mail")}
-    return {"label": labels[challenge.axis], "sent": _standing(challenge.nonce, zone)}
+    return {"label": labels[challenge.axis], "sent": _progress_text(challenge.nonce, zone)}
 
 
-def _standing(nonce: bytes, zone: str) -> str:
+def _progress_text(nonce: bytes, zone: str) -> str:
     """Where the code stands; "" while Redis does not answer."""
     try:
-        return code_texts.standing(bridge.run(send_codes.standing(nonce=nonce)), zone=zone)
+        return code_texts.progress_text(bridge.run(send_codes.standing(nonce=nonce)), zone=zone)
     except GateDown:
         return ""
 

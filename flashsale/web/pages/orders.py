@@ -9,7 +9,6 @@ from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -25,6 +24,7 @@ from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.letters import appeal_outcome_text
 from flashsale.life.payment_turn import seconds_until_turn
 from flashsale.models import Cancellation, PaymentAttempt, Reservation, ReservationUnit
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
@@ -199,7 +199,7 @@ def _page(request: HttpRequest, row: Reservation, alert: str = "", status: int =
 
 
 def _sure_to_cancel(row: Reservation) -> str:
-    if row.sale.is_over(timezone.now()):
+    if row.sale.is_over(wall_clock.now()):
         return gettext("Yes, cancel it and refund me.")
     return gettext(
         "Yes, cancel it and refund me. The next person gets the unit. It counts as a reservation that I did "
@@ -248,7 +248,7 @@ def _notes(row: Reservation) -> list[str]:
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
     if filed and cancellation.case_id:
         notes.append(appeal_outcome_text(filed) or gettext("Your appeal has arrived. Somebody else decides it."))
-    elif cancellation.has_time_to_appeal(timezone.now()):
+    elif cancellation.has_time_to_appeal(wall_clock.now()):
         notes.append(texts.time_to_appeal(cancellation.appeal_until, row.sale.campaign.time_zone))
     return notes
 
@@ -258,7 +258,7 @@ def _decision_link(row: Reservation) -> dict[str, str] | None:
     if row.state != ReservationState.CANCELLED or row.cancellation.case is None:
         return None
     case = row.cancellation.case
-    possible = appeal.is_possible(case=case, now=timezone.now())
+    possible = appeal.is_possible(case=case, now=wall_clock.now())
     name = gettext("Appeal, or have your refund now") if possible else gettext("The decision and your appeal")
     return {"url": sealed_links.path(sealed_links.Kind.APPEAL, case.pk), "name": name}
 

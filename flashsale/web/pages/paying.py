@@ -5,7 +5,6 @@ from typing import Any
 
 import segno
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
@@ -15,6 +14,7 @@ from flashsale.models import Reservation
 from flashsale.models.sale import ms
 from flashsale.providers import payments
 from flashsale.providers.payments.checked import is_link
+from flashsale.rules import wall_clock
 from flashsale.rules.states import ReservationState
 from flashsale.web.formatting import format_time
 from flashsale.web.pages import own_orders, texts
@@ -41,7 +41,7 @@ def steps(row: Reservation) -> dict[str, Any] | None:
         "deeplink": shown["deeplink"] if is_link(shown.get("deeplink", "")) else "",
         "until": format_time(until, row.sale.campaign.time_zone) if until else "",
         "is_demo": payment.account == payments.DemoProvider.account,
-        "left_ms": max(0, ms(until) - ms(timezone.now())) if until else 0,
+        "left_ms": max(0, ms(until) - wall_clock.now_ms()) if until else 0,
     }
 
 

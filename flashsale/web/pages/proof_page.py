@@ -14,7 +14,9 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 
+from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
+from flashsale.life import entries
 from flashsale.models import Sale
 from flashsale.rules.states import SaleState
 from flashsale.web.formatting import format_clock_ms, format_time, format_time_ms
@@ -65,15 +67,17 @@ def ticket(request: HttpRequest, code: str) -> HttpResponse:
     """The receipt of this browser's place, to read and to print."""
     try:
         card, line, signed = own_receipt(request, code)
+        receipt = signed["receipt"]
+        is_behind = bridge.run(entries.is_behind(card=card, line=line, index=receipt["index"]))
     except GateDown:
         return busy_page(request)
-    receipt = signed["receipt"]
     link = request.build_absolute_uri(reverse("proof", args=[code])) + "#" + fragment(signed)
     day, clock = (one(receipt["time"], card.time_zone) for one in (format_time_ms, format_clock_ms))
     context = {
         "sale": card,
         "line": line.name or line.code,
         "receipt": receipt,
+        "is_behind": is_behind,
         "time": f"{day} ({clock})",
         "proven": [(proof_texts.axis(axis), mark) for axis, mark in receipt["holder"].items()],
         "signed": signed,

@@ -95,7 +95,7 @@ def _of_the_receipt() -> dict[str, list[str]]:
         ],
         "signed": [
             _("Our signature"),
-            _("We signed this receipt with our public key, so we cannot deny it."),
+            _("It fits this receipt and our public key. So we cannot deny that we gave you the ticket."),
             _("This receipt does NOT have our signature. It was changed, or it is not ours."),
             _("This browser does not know this kind of signature (Ed25519). Use a newer one or the script: see below."),
         ],
@@ -105,7 +105,7 @@ def _of_the_receipt() -> dict[str, list[str]]:
         ],
         "late": [
             _("Your ticket in the draw"),
-            _("Ticket {index} came after the draw, so it stands behind its {cohort} tickets."), "",
+            _("Ticket {index} came after the draw, so its number is behind those of the {cohort} tickets."), "",
         ],
         "left-out": [
             _("Your ticket in the draw"), "",
@@ -113,8 +113,8 @@ def _of_the_receipt() -> dict[str, list[str]]:
         ],
         "included": [
             _("Your ticket among those fixed before"),
-            _("The fingerprint of the tickets contains ticket {index}, as your receipt says."),
-            _("The fingerprint of the tickets does NOT contain your ticket. It was changed or taken out."),
+            _("Ticket {index} is among the tickets that were fixed before the draw, as your receipt says."),
+            _("Your ticket is NOT among those that were fixed before the draw. It was changed or taken out."),
         ],
         "gone": [
             _("Your ticket among those fixed before"), "", "",

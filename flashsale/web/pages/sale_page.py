@@ -4,7 +4,6 @@ A whole crowd reloads the waiting page, so it reads only Redis (the gate). It re
 that is over, and for the reservation of a browser that has a place.
 """
 
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +27,7 @@ from flashsale.life import entries, look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
 from flashsale.providers import payments
+from flashsale.rules import wall_clock
 from flashsale.rules.calling import people_ahead
 from flashsale.rules.lottery import QUICKNET_CHAIN
 from flashsale.rules.money import format_money
@@ -70,7 +70,7 @@ def _by_campaign(sales: Any) -> list[dict[str, Any]]:
     campaigns: dict[int, dict[str, Any]] = {}
     for sale in sales:
         campaign = campaigns.setdefault(sale.campaign_id, {"name": sale.campaign.name, "coming": [], "past": []})
-        phase = sale.phase(_now_ms())
+        phase = sale.phase(wall_clock.now_ms())
         row = {
             "code": sale.code,
             "name": sale.name,
@@ -148,12 +148,17 @@ def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
         "demo": payments.DemoProvider.account in payments.configured,
         "paying": _url_to_pay(reservation, card.code),
         "carried": line.carries is not None,
-        "place": texts.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
+        "place": _place(view, document) if view else "",
         "script_data": _script_data(request, card, line, document, view)
         | _reservation_data(reservation, document["now"]),
         "order": reservation and _order_url(reservation, card.code),
     }
     return render(request, "flashsale/sale.html", context)
+
+
+def _place(view: look.PlaceView, document: dict[str, Any]) -> str:
+    is_late = bool(document.get("draw", {}).get("root")) and view.index > document["cohort"]
+    return texts.place(view.number, people_ahead(number=view.number or 0, called=view.called), is_late=is_late)
 
 
 def _partners_only(card: SaleCard) -> dict[str, Any]:
@@ -338,7 +343,7 @@ def _over_page(request: HttpRequest, code: str) -> HttpResponse:
     sale = Sale.objects.exclude(state=SaleState.DRAFT).filter(code=code).select_related("campaign").first()
     if sale is None:
         raise Http404
-    zone, currency, phase = sale.campaign.time_zone, sale.campaign.currency, sale.phase(_now_ms())
+    zone, currency, phase = sale.campaign.time_zone, sale.campaign.currency, sale.phase(wall_clock.now_ms())
     reservation = _own_reservation(request, code)
     context = {
         "sale": {
@@ -367,7 +372,3 @@ def busy_page(request: HttpRequest) -> HttpResponse:
     response = render(request, "flashsale/busy.html", page_context(request), status=503)
     response["Retry-After"] = response["Refresh"] = "20"
     return response
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

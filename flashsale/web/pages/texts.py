@@ -73,8 +73,13 @@ def _with_bounds(one: Method, least: int, most: int, currency: str) -> str:
     return name
 
 
-def place(number: int | None, ahead: int) -> str:
-    """Where a place is in the line, for browsers without JavaScript."""
+def place(number: int | None, ahead: int, *, is_late: bool) -> str:
+    """Where a place is in the line, for browsers without JavaScript. `is_late`: it was given after the freeze."""
+    if number is None and is_late:
+        return _(
+            "You came after the tickets were fixed for the draw. So you stand behind them, in the order in which "
+            "people come."
+        )
     if number is None:
         return _("You take part in the draw at the opening.")
     return _("Your number is %(number)d; people ahead of you: %(ahead)d.") % {"number": number, "ahead": ahead}

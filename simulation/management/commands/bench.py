@@ -28,6 +28,7 @@ from simulation.bench import (
     polls,
     reserve_rates,
     review,
+    root,
     whole_sale,
 )
 from simulation.bench.cpu import CpuTimeUnavailable
@@ -40,7 +41,7 @@ from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
-LONG = ("sale", "partner", "entering", "reserve", "idle", "polls", "confirm")
+LONG = ("sale", "partner", "entering", "root", "reserve", "idle", "polls", "confirm")
 # What gives all unit costs of `manage.py capacity`.
 COSTING = ("sale", "line", "books")
 PEOPLE_PER_UNIT = 5
@@ -71,7 +72,8 @@ class Command(BaseCommand):
             "--entries",
             type=int,
             default=100_000,
-            help="number of people in `line`, `loss`, `polls`, `entering`, `sale` and `partner` (default: %(default)s)",
+            help="number of people in `line`, `root`, `loss`, `polls`, `entering`, `sale` and `partner` "
+            "(default: %(default)s)",
         )
         parser.add_argument(
             "--sales",
@@ -235,6 +237,7 @@ def _long_parts(servers: IsolatedServers, options: dict[str, Any], show_progress
             f"{entries:,} people who enter through the door",
             lambda: entering.entering(servers, entries, show_progress),
         ),
+        ({"root"}, f"the root of {entries:,} entries", lambda: root.root(entries)),
         ({"reserve"}, "reservations by the number of clients", lambda: reserve_rates.rates(servers, show_progress)),
         (
             {"polls"},

@@ -19,7 +19,7 @@ from simulation.isolated_servers import DROPPED_SETTINGS
 from simulation.postgres_server import PostgresNotFound
 from simulation.processes import ServerNotReady
 from simulation.redis_server import RedisNotFound
-from simulation.scale import host_faults
+from simulation.scale import host_faults, redis_engines, redis_partition
 from simulation.scale.hosts import NotAllowed
 from simulation.scale.rounds import Round, of_document, table, to_document
 
@@ -38,7 +38,12 @@ class Engine(NamedTuple):
     play: Callable[..., Iterator[Round]]
 
 
-ENGINES = {"hosts": Engine(host_faults.environment, host_faults.play_hosts)}
+ENGINES = {
+    "hosts": Engine(host_faults.environment, host_faults.play_hosts),
+    "sentinel": Engine(redis_engines.sentinel_environment, redis_engines.play_sentinel),
+    "cluster": Engine(redis_engines.cluster_environment, redis_engines.play_cluster),
+    "partition": Engine(redis_partition.environment, redis_partition.play_partition),
+}
 
 
 class Command(BaseCommand):
@@ -89,15 +94,27 @@ def _played_apart(name: str, options: Mapping[str, Any]) -> list[Round]:
     env |= {**secrets.generate(), **ENGINES[name].environment(folder), FOLDER: str(folder)}
     env["DJANGO_SETTINGS_MODULE"] = os.environ["DJANGO_SETTINGS_MODULE"]
     arguments = [f"--{key}={options[key]}" for key in ("rounds", "seed", "buyers", "claim")]
+    command = [sys.executable, sys.argv[0], "scale", "--only", name, *arguments, "--fault", *options["fault"]]
+    found = []
     try:
-        command = [sys.executable, sys.argv[0], "scale", "--only", name, *arguments, "--fault", *options["fault"]]
         done = subprocess.run(command, env=env, check=False)
         if done.returncode:
             sys.exit(done.returncode)
-        lines = (folder / REPORT).read_text().splitlines()
+        found = [of_document(json.loads(line)) for line in (folder / REPORT).read_text().splitlines()]
     finally:
+        _clear(folder, keep_logs=any(one.faults_found for one in found))
+    return found
+
+
+def _clear(folder: Path, *, keep_logs: bool) -> None:
+    """Deletes what a run has left. The logs of its processes stay if a promise was broken."""
+    if not keep_logs:
         shutil.rmtree(folder, ignore_errors=True)
-    return [of_document(json.loads(line)) for line in lines]
+        return
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.endswith("log"):
+            path.unlink()
+    print(f"The logs of all processes: {folder}", file=sys.stderr)
 
 
 def _play(folder: Path, options: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from rich.console import Console
 
-from simulation import report, run_story, story_gateways
+from simulation import drand, report, run_story, story_gateways
 from simulation.processes import ServerNotReady, free_port, keep_ports_over_exec
 from simulation.redis_server import RedisNotFound
 
@@ -60,6 +60,12 @@ class Command(BaseCommand):
             default="public",
             help="29 January as it was (public, on Lazada; the default) or as it should have been (tranches)",
         )
+        parser.add_argument(
+            "--randomness",
+            choices=("drand", "none"),
+            default="drand",
+            help="whether the first sale waits half a minute for a round of a simulated drand (the default)",
+        )
 
     def handle(self, **options: Any) -> None:
         """Plays the story, prints or writes the report, and exits 1 if a check failed."""
@@ -89,7 +95,7 @@ def _restart_with_new_data_folder() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in DROPPED_SETTINGS}
     folder = tempfile.mkdtemp(prefix="flashsale-")
     environment |= {RESTARTED: "1", "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": folder}
-    environment |= story_gateways.environment()
+    environment |= story_gateways.environment() | drand.environment()
     keep_ports_over_exec()
     os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - the same program again
 
@@ -104,6 +110,7 @@ def _play(out: Path, options: dict[str, Any]) -> bool:
         port=free_port(),
         acts=options["acts"],
         rerun=options["rerun"],
+        waits_for_round=options["randomness"] == "drand",
         show_progress=lambda line: console.print(line, markup=False),
     )
     document = report.as_document(story, seconds=time.monotonic() - started)
