@@ -78,16 +78,25 @@ def describe_rules(rules: AnyRuleSet) -> list[Part]:
     return _describe_facts(rules) if isinstance(rules, FactRuleSet) else _describe_links(rules)
 
 
-def _describe_facts(rules: FactRuleSet) -> list[Part]:
+def _most(rules: FactRuleSet) -> list[tuple[Fact, int]]:
     known = ((fact, most) for fact, most in rules.most.items() if rules.looks_at_quarters or fact not in NEW_FACTS)
-    facts = sorted(known, key=lambda item: (-item[1], item[0]))
-    houses = [
-        _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
-    ]
-    rest = _(
+    return sorted(known, key=lambda item: (-item[1], item[0]))
+
+
+def _houses(rules: FactRuleSet) -> list[list[str]]:
+    text = _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
+    return [[text]] if rules.looks_at_quarters else []
+
+
+def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
+    text = _(
         "If %(share)d of 100 orders to a house reach the threshold, the others do too, unless their own facts disagree "
         "or the address names a boarding house, an office or a shop."
-    )
+    ) % {"share": rules.house_share}
+    return [[text]] if rules.house_share else []
+
+
+def _describe_facts(rules: FactRuleSet) -> list[Part]:
     return [
         Part(
             _("Which orders are looked at together"),
@@ -102,14 +111,14 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     )
                     % {"count": rules.private_people}
                 ],
-                *([houses] if rules.looks_at_quarters else []),
+                *_houses(rules),
             ],
         ),
         Part(
             _("Points for what these orders have in common"),
             [_("what"), _("points at most")],
             [
-                *([FACT_LABELS[fact], most] for fact, most in facts),
+                *([FACT_LABELS[fact], most] for fact, most in _most(rules)),
                 *([MARK_LABELS[mark], points] for mark, points in rules.marks.items()),
             ],
         ),
@@ -142,7 +151,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     % {"count": rules.free_size, "points": rules.relatives_most}
                 ],
                 [_("Orders that have only the place in common with the others get none of their points.")],
-                *([[rest % {"share": rules.house_share}]] if rules.house_share else []),
+                *_rest_of_houses(rules),
             ],
         ),
     ]
