@@ -19,7 +19,7 @@ QUICK := tests/rules tests/house tests/gate tests/simulation \
 	$(addprefix tests/web/test_,api.py hot.py pages.py document.py problems.py health.py)
 
 # What `make test` does for a sample of pages, fields and requests, and `make soak` for all of them.
-WHOLE := tests/story tests/browser/test_admin.py \
+WHOLE := tests/story tests/browser/test_admin.py tests/simulation/test_judging.py \
 	$(addprefix tests/admin/test_,bad_values.py lookups.py) $(addprefix tests/web/test_,arbitrary_requests.py odd_requests.py)
 
 # All tests of the books are in files that name this marker.

@@ -1,5 +1,6 @@
 """Runs the review's rules on simulated sales whose truth is known, and judges what they flag."""
 
+import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,11 +46,14 @@ def as_orders(made: Sequence[SimulatedOrder]) -> Iterator[Order]:
 
 @dataclass(slots=True)
 class JudgingResult:
-    """The judgement, and how long the rules took for the largest sale and for all."""
+    """The judgement, and what the rules cost: seconds of one core for all sales and for the largest one, and the most
+    memory that the process had, with the simulation.
+    """
 
     judgement: Judgement = field(default_factory=Judgement)
     score_s: float = 0.0
     slowest_s: float = 0.0
+    peak_mib: int = 0
 
 
 def judge(*, seeds: Sequence[int], orders: int, rules: AnyRuleSet) -> JudgingResult:
@@ -58,10 +62,11 @@ def judge(*, seeds: Sequence[int], orders: int, rules: AnyRuleSet) -> JudgingRes
     for seed in seeds:
         sale = simulate_sale(seed, orders=orders)
         scored = list(as_orders(sale.orders))
-        began = time.perf_counter()
+        began = time.process_time()
         found = suspicious(score_orders(scored, rules, limit=sale.terms.limit), rules)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         result.score_s += took
         result.slowest_s = max(result.slowest_s, took)
         result.judgement.add(sale, {one.order_id for one in found})
+    result.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return result

@@ -1,4 +1,4 @@
-"""The fields of a rule set of the second generation, and what is typed into them."""
+"""The fields of a rule set of the second or third generation, and what is typed into them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.rule_set_fields import number_field, only_in_the_set, told_as
 from flashsale.life.rule_set_text import FACT_LABELS, MARK_LABELS
-from flashsale.rules.review.fact_rules import BOUNDS, DEFAULT_FACT_RULES, GENERATION, Fact, FactRuleSet
+from flashsale.rules.review.fact_rules import BOUNDS, DEFAULT_FACT_RULES, NEW_FACTS, NEW_FIELDS, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import HARD_FACTS, SCORE_MAX
 
 TITLES: dict[str, Any] = {
@@ -62,6 +62,36 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy(
             "The most points for more people than a home has, where no office, shop or boarding house is named."
         ),
+    ),
+    "place_points": (
+        gettext_lazy("points for a place without a name"),
+        gettext_lazy("Points for each of these people."),
+    ),
+    "known_place_most": (
+        gettext_lazy("colleagues at a place without a name"),
+        gettext_lazy(
+            "The most points for these people if half of them share a network, a device, a payment or a name."
+        ),
+    ),
+    "place_friends_most": (
+        gettext_lazy("what so many people agree on"),
+        gettext_lazy("As for friends, for more people than a home has at a place without a name."),
+    ),
+    "place_own_points": (
+        gettext_lazy("points of its own, at such a place"),
+        gettext_lazy("An order belongs to the people of such a place only if its own facts agree by so many points."),
+    ),
+    "home_relatives_most": (
+        gettext_lazy("who orders for relatives at home"),
+        gettext_lazy("As for relatives, for people of one private address."),
+    ),
+    "house_share": (
+        gettext_lazy("the rest of a house, in percent"),
+        gettext_lazy("If so many of the orders to a house reach the threshold, the others do too. 0: never."),
+    ),
+    "house_apart": (
+        gettext_lazy("the rest of a house, apart"),
+        gettext_lazy("But not an order whose own facts disagree with the house by more points than this."),
     ),
     "private_people": (
         gettext_lazy("people at a private address"),
@@ -118,7 +148,7 @@ def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
                 value=getattr(base, name), default=getattr(default, name), told=only_in_the_set(),
             ),
         )
-        for name, (label, meaning) in NUMBERS.items()
+        for name, (label, meaning) in _numbers(base).items()
     ]  # fmt: skip
     most = [
         (
@@ -128,7 +158,7 @@ def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
                 value=base.most[fact], default=default.most[fact], told=told_as(FACT_LABELS[fact]),
             ),
         )
-        for fact in Fact
+        for fact in _facts(base)
     ]  # fmt: skip
     marks = [
         (
@@ -143,18 +173,28 @@ def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
     return {"numbers": numbers, "most": most, "marks": marks}
 
 
-def typed(data: dict[str, Any], base: FactRuleSet) -> dict[str, Any]:  # noqa: ARG001 - the same for each generation
-    """What the fields say, as JSON data."""
+def _numbers(base: FactRuleSet) -> dict[str, tuple[Any, Any]]:
+    """The fields with one number that a set of this generation has."""
+    return {name: words for name, words in NUMBERS.items() if base.looks_at_quarters or name not in NEW_FIELDS}
+
+
+def _facts(base: FactRuleSet) -> list[Fact]:
+    return [fact for fact in Fact if base.looks_at_quarters or fact not in NEW_FACTS]
+
+
+def typed(data: dict[str, Any], base: FactRuleSet) -> dict[str, Any]:
+    """What the fields say, as JSON data of the generation of `base`."""
     return {
-        "generation": GENERATION,
-        **{name: data[name] for name in NUMBERS},
-        "most": {fact.value: data[f"most_{fact.value}"] for fact in Fact},
+        "generation": base.generation,
+        **{name: data[name] for name in _numbers(base)},
+        "most": {fact.value: data[f"most_{fact.value}"] for fact in _facts(base)},
         "marks": {mark.value: data[f"marks_{mark.value}"] for mark in HARD_FACTS},
     }
 
 
 def flat(rules: FactRuleSet) -> dict[str, str]:
     """The numbers of a set, by their names in words. Two sets are compared by them."""
-    found = {str(label): str(getattr(rules, name)) for name, (label, _meaning) in NUMBERS.items()}
-    found |= {str(FACT_LABELS[fact]): str(points) for fact, points in rules.most.items()}
-    return {_("generation"): str(GENERATION)} | found | {str(MARK_LABELS[m]): str(p) for m, p in rules.marks.items()}
+    found = {str(label): str(getattr(rules, name)) for name, (label, _meaning) in _numbers(rules).items()}
+    found |= {str(FACT_LABELS[fact]): str(rules.most[fact]) for fact in _facts(rules)}
+    marks = {str(MARK_LABELS[mark]): str(points) for mark, points in rules.marks.items()}
+    return {_("generation"): str(rules.generation)} | found | marks

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.rules.review.fact_rules import AnyRuleSet, Fact, FactRuleSet
+from flashsale.rules.review.fact_rules import NEW_FACTS, AnyRuleSet, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import STRONG, Kind, Mark, RuleSet
 
 Words = str | Promise
@@ -58,6 +58,8 @@ FACT_LABELS: dict[str, Words] = {
     Fact.ODD_SPELLING: gettext_lazy("linked orders write one address with words that no other address has"),
     Fact.GROUP_SIZE: gettext_lazy("the linked people, or their addresses, are more than those of relatives"),
     Fact.KNOWN_RING: gettext_lazy("shares a device, a payment, a mailbox or a network with orders that people examine"),
+    Fact.BUSY_QUARTER: gettext_lazy("several linked orders go to each of more houses of one quarter than is usual"),
+    Fact.REST_OF_HOUSE: gettext_lazy("people examine most of the orders to the same house"),
 }
 _ALL = {**KIND_LABELS, **MARK_LABELS}
 
@@ -76,8 +78,25 @@ def describe_rules(rules: AnyRuleSet) -> list[Part]:
     return _describe_facts(rules) if isinstance(rules, FactRuleSet) else _describe_links(rules)
 
 
+def _most(rules: FactRuleSet) -> list[tuple[Fact, int]]:
+    known = ((fact, most) for fact, most in rules.most.items() if rules.looks_at_quarters or fact not in NEW_FACTS)
+    return sorted(known, key=lambda item: (-item[1], item[0]))
+
+
+def _houses(rules: FactRuleSet) -> list[list[str]]:
+    text = _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
+    return [[text]] if rules.looks_at_quarters else []
+
+
+def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
+    text = _(
+        "If %(share)d of 100 orders to a house reach the threshold, the others do too, unless their own facts disagree "
+        "or the address names a boarding house, an office or a shop."
+    ) % {"share": rules.house_share}
+    return [[text]] if rules.house_share else []
+
+
 def _describe_facts(rules: FactRuleSet) -> list[Part]:
-    facts = sorted(rules.most.items(), key=lambda item: (-item[1], item[0]))
     return [
         Part(
             _("Which orders are looked at together"),
@@ -92,13 +111,14 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     )
                     % {"count": rules.private_people}
                 ],
+                *_houses(rules),
             ],
         ),
         Part(
             _("Points for what these orders have in common"),
             [_("what"), _("points at most")],
             [
-                *([FACT_LABELS[fact], most] for fact, most in facts),
+                *([FACT_LABELS[fact], most] for fact, most in _most(rules)),
                 *([MARK_LABELS[mark], points] for mark, points in rules.marks.items()),
             ],
         ),
@@ -131,6 +151,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     % {"count": rules.free_size, "points": rules.relatives_most}
                 ],
                 [_("Orders that have only the place in common with the others get none of their points.")],
+                *_rest_of_houses(rules),
             ],
         ),
     ]

@@ -100,7 +100,13 @@ def name_words(name: str) -> str:
     return " ".join(sorted(word for word in words if word not in _TITLES))
 
 
-def address_clusters(buyers: Mapping[str, BuyerContact], rule_set: Likeness, *, joined: bool = False) -> Clusters:
+def address_clusters(
+    buyers: Mapping[str, BuyerContact],
+    rule_set: Likeness,
+    *,
+    joined: bool = False,
+    texts: Mapping[str, str] | None = None,
+) -> Clusters:
     """Orders to the same house: the numbers are equal and the words similar.
 
     Addresses without a house number are in one cluster only when their canonical texts are equal. With `joined`, two
@@ -108,7 +114,7 @@ def address_clusters(buyers: Mapping[str, BuyerContact], rule_set: Likeness, *, 
     one the city.
     """
     houses = _Houses(rule_set)
-    texts = {id_: canonical_address(buyer.address) for id_, buyer in buyers.items()}
+    texts = canonical_addresses(buyers) if texts is None else texts
     known = {text: houses.id_of(text) for text in dict.fromkeys(texts.values())}
     if joined:
         same = houses.joined(known)
@@ -189,9 +195,18 @@ def _quarter(house: House) -> tuple[str, str]:
     return house.labelled.get("rt", ""), house.labelled.get("rw", "")
 
 
-def odd_addresses(buyers: Mapping[str, BuyerContact]) -> set[str]:
-    """Orders whose address has a word that no other address has: a typing error, or a word that was made up."""
-    words = {id_: set(re.findall(r"[^\W\d_]{2,}", canonical_address(buyer.address))) for id_, buyer in buyers.items()}
+def canonical_addresses(buyers: Mapping[str, BuyerContact]) -> dict[str, str]:
+    """The canonical text of each address. To make it is half of the work with addresses."""
+    return {id_: canonical_address(buyer.address) for id_, buyer in buyers.items()}
+
+
+def odd_addresses(buyers: Mapping[str, BuyerContact], texts: Mapping[str, str] | None = None) -> set[str]:
+    """Orders whose address has a word that no other address has: a typing error, or a word that was made up.
+
+    `texts` are the canonical addresses, if they are known.
+    """
+    known = canonical_addresses(buyers) if texts is None else texts
+    words = {id_: set(re.findall(r"[^\W\d_]{2,}", text)) for id_, text in known.items()}
     counts = Counter(word for own in words.values() for word in own)
     return {id_ for id_, own in words.items() if any(counts[word] == 1 for word in own)}
 
@@ -234,9 +249,15 @@ def email_clusters(buyers: Mapping[str, BuyerContact], value: Callable[[str], st
     return {id_: key for id_, buyer in buyers.items() if (key := value(buyer.email))}
 
 
-def clusters(buyers: Mapping[str, BuyerContact], rule_set: Likeness, *, joined: bool = False) -> dict[Kind, Clusters]:
+def clusters(
+    buyers: Mapping[str, BuyerContact],
+    rule_set: Likeness,
+    *,
+    joined: bool = False,
+    texts: Mapping[str, str] | None = None,
+) -> dict[Kind, Clusters]:
     """All clusters of contact data by kind. Their names depend on the sequence of `buyers`."""
-    addresses = address_clusters(buyers, rule_set, joined=joined)
+    addresses = address_clusters(buyers, rule_set, joined=joined, texts=texts)
     return {
         Kind.ADDRESS: addresses,
         Kind.NAME: name_clusters(buyers, addresses, rule_set),

@@ -11,14 +11,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, SECOND_FACT_RULES, AnyRuleSet
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
 from simulation.review_crowd import DEVELOPMENT_SEEDS, JUDGING_SEEDS, ORDERS_MAX, ORDERS_MIN
 from simulation.review_crowd.judging import KIND_AIM, Judgement, KindResult
 from simulation.review_judging import JudgingResult
 
-GENERATIONS: dict[int, AnyRuleSet] = {1: DEFAULT_RULE_SET, 2: DEFAULT_FACT_RULES}
+GENERATIONS: dict[int, AnyRuleSet] = {1: DEFAULT_RULE_SET, 2: SECOND_FACT_RULES, 3: DEFAULT_FACT_RULES}
 SEEDS = f"{JUDGING_SEEDS[0]}-{JUDGING_SEEDS[-1]}"
 VERDICTS = {True: "held", False: "missed", None: ""}
 MEASURES = ("measure", "all sales", "worst sale", "aim", "")
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             "--generation",
             type=int,
             choices=GENERATIONS,
-            default=2,
+            default=3,
             help="the rules of this generation, with their default numbers (default: %(default)s)",
         )
         form = parser.add_mutually_exclusive_group()
@@ -65,7 +65,12 @@ class Command(BaseCommand):
         rules = GENERATIONS[options["generation"]]
         result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=rules)
         if options["json"]:
-            print(json.dumps(result.judgement.as_document() | {"score_s": round(result.score_s, 2)}, indent=1))
+            print(
+                json.dumps(
+                    result.judgement.as_document() | {"score_s": round(result.score_s, 2), "peak_mib": result.peak_mib},
+                    indent=1,
+                )
+            )
         elif options["markdown"]:
             print("\n\n".join("\n".join(_markdown(*table)) for table in _tables(result.judgement)))
         else:
@@ -121,7 +126,10 @@ def _print(result: JudgingResult) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    console.print(f"Scored in {result.score_s:.1f} s, the slowest sale in {result.slowest_s:.1f} s.")
+    console.print(
+        f"Scored in {result.score_s:.1f} s of one core, the slowest sale in {result.slowest_s:.1f} s. "
+        f"At most {result.peak_mib:,} MiB of memory, with the simulation."
+    )
 
 
 def _markdown(head: tuple[str, ...], rows: Rows) -> list[str]:

@@ -7,12 +7,14 @@ rare value may be an accident.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from math import exp, log, log10
 
 from flashsale.rules.review.fact_rules import Fact
 from flashsale.rules.review.rule_set import Kind
+from flashsale.rules.review.surprise.bounds import Where, capped
+from flashsale.rules.review.surprise.doors import PEOPLE_AT_A_DOOR
 from flashsale.rules.review.surprise.groups import Anchor, Forest, Group
 from flashsale.rules.review.surprise.people import Crowd, Person
 
@@ -22,18 +24,22 @@ _TERM_MAX = 1.0
 # How far the paces of one operator scatter, in powers of ten: a factor of 1.4. And how often an operator keeps a pace.
 _SCATTER, _KEEPS = 0.15, 0.75
 _NORMAL = 1 / (_SCATTER * 2.5066)
+# Houses of one quarter are more than two homes from so many on. Their number surprises from so much on.
+_DOORS_OF_A_QUARTER, _BUSY = 3, 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
     """What a group has in common: units (tenths of points) by fact, and the own surprise of each member.
 
-    `tied` says which members share a device, a card or a mailbox with another one.
+    `tied` says which members share a device, a card or a mailbox with another one. `least` is how much the own
+    surprise of a member must be.
     """
 
     units: dict[Fact, float]
     own: list[float]
     tied: list[bool]
+    least: float
 
     @property
     def total(self) -> float:
@@ -45,10 +51,8 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     """The facts of a group, capped as the rule set says."""
     people = [crowd.people[at] for at in group.members]
     rules = crowd.rules
-    doors = {person.door for person in people}
-    one_door = len(doors) == 1 and None not in doors
-    at_home = one_door and len(crowd.having[Kind.ADDRESS, people[0].door]) <= rules.private_people
-    terms = _terms(crowd, group, people, one_door=one_door, at_home=at_home)
+    where = _where(crowd, group, people)
+    terms = _terms(crowd, group, people, where)
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}
     own = [0.0] * len(people)
     for fact, some in terms.items():
@@ -57,84 +61,98 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     tied = [False] * len(people)
     for fact, kinds in _PERSONAL.items():
         units[fact] = _shared(crowd, people, kinds, own, tied)
-    units[Fact.GROUP_SIZE] = 0.0 if at_home else _size(crowd, people)
-    acquainted = _know_each_other(crowd, people)
-    if (one_door or Anchor.AREA in group.anchors) and not acquainted:
-        units[Fact.GROUP_SIZE] = max(units[Fact.GROUP_SIZE], _unexplained_place(crowd, people))
+    units[Fact.GROUP_SIZE] = 0.0 if where.at_home else _size(crowd, people)
+    if where.quarter:
+        units[Fact.GROUP_SIZE] = _crowded_doors(crowd, people)
+        units[Fact.BUSY_QUARTER] = crowd.doors.surprise(people)
+        if len({person.door for person in people}) < _DOORS_OF_A_QUARTER and len(people) <= rules.free_size:
+            units = {}  # two homes of one quarter are two homes
+    elif where.one_door or Anchor.AREA in group.anchors:
+        units[Fact.GROUP_SIZE] = max(units[Fact.GROUP_SIZE], _unexplained_place(crowd, people, where))
+    busy = units.get(Fact.BUSY_QUARTER, 0.0) > _BUSY
     return Common(
-        _capped(crowd, units, one_door=one_door, at_home=at_home, acquainted=acquainted, size=len(people)),
+        capped(rules, units, where, len(people)),
         own,
         # Where a place or a run brought people together, a couple's card ties them to each other, not to the group.
         tied if Anchor.PERSONAL in group.anchors else [False] * len(people),
+        (rules.place_own_points if busy or (where.wide and where.one_door) else rules.own_points) / 10,
     )
 
 
-def _terms(crowd: Crowd, group: Group, people: Sequence[Person], *, one_door: bool, at_home: bool) -> dict[Fact, Terms]:
+def _where(crowd: Crowd, group: Group, people: Sequence[Person]) -> Where:
+    doors = {person.door for person in people}
+    one_door = len(doors) == 1 and None not in doors
+    quarter = Anchor.AREA in group.anchors and crowd.rules.looks_at_quarters
+    named = sum(person.door in crowd.doors.named for person in people)
+    return Where(
+        one_door=one_door,
+        at_home=one_door and len(crowd.having[Kind.ADDRESS, people[0].door]) <= crowd.rules.private_people,
+        quarter=quarter,
+        acquainted=_know_each_other(crowd, people, one_door=one_door, quarter=quarter),
+        wide=(one_door or quarter) and named * 4 < len(people) and len(people) > crowd.rules.free_size,
+    )
+
+
+def _terms(crowd: Crowd, group: Group, people: Sequence[Person], where: Where) -> dict[Fact, Terms]:
     """The surprise of each member by fact, without what the anchor of the group explains."""
     rules = crowd.rules
     terms = {fact: measure(crowd, people) for fact, measure in _MEASURES.items()}
+    if where.quarter:
+        terms |= {fact: _apart(crowd, people, name) for fact, name in _ACROSS_DOORS.items()}
     terms[Fact.LINE_NEIGHBOURS] = _beside(crowd, people)
     terms[Fact.PAID_TOGETHER] = _paid_together(crowd, people)
     if Anchor.RUN in group.anchors:
         share = rules.run_share / 100
         for fact in (Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER):
             terms[fact] = [share * term for term in terms[fact]]
-    if one_door or Anchor.NETWORK in group.anchors:
+    if where.one_door or Anchor.NETWORK in group.anchors:
         terms[Fact.ONE_NETWORK] = []  # the door or the anchor explains it
-    if not one_door:
+    if not where.one_door:
         terms[Fact.ODD_SPELLING] = []
-    if not at_home:
+    if not where.at_home:
         terms[Fact.SAME_NAME] = []  # behind a door of many people, some have similar names by chance
     if Anchor.DOMAIN in group.anchors:
         terms[Fact.OWN_DOMAIN] = terms[Fact.ODD_MAILBOX] = []  # a provider of mailboxes that is not known here
     return terms
 
 
-def _capped(
-    crowd: Crowd, units: dict[Fact, float], *, one_door: bool, at_home: bool, acquainted: bool, size: int
-) -> dict[Fact, float]:
-    """Units within the bounds: of each fact, then of facts with one honest explanation together."""
-    rules = crowd.rules
-    found = {fact: min(value, rules.most[fact] / 10) for fact, value in units.items() if value > 0}
-    for one, other in ONE_OF:
-        if one in found and other in found:
-            del found[min((one, other), key=lambda fact: found[fact])]
-    if one_door and acquainted and Fact.PHONES_IN_A_ROW in found:
-        found[Fact.PHONES_IN_A_ROW] = min(found[Fact.PHONES_IN_A_ROW], rules.office_most / 10)
-    if at_home:
-        _bound(found, OF_A_HOME, rules.home_most)
-    if acquainted:
-        _bound(found, OF_FRIENDS, rules.friends_most)
-    if (at_home and acquainted) or size <= rules.free_size:
-        _bound(found, OF_RELATIVES, rules.relatives_most)
-    return found
-
-
-def _unexplained_place(crowd: Crowd, people: Sequence[Person]) -> float:
+def _unexplained_place(crowd: Crowd, people: Sequence[Person], where: Where) -> float:
     """Units for more people than a home has, at a place that names no boarding house, office, shop or flats."""
-    named = sum(person.door in crowd.named for person in people)
-    if named * 4 >= len(people):
+    named = sum(person.door in crowd.doors.named for person in people)
+    if named * 4 >= len(people) or (crowd.rules.looks_at_quarters and _is_a_desk(crowd, people)):
         return 0.0
-    more = max(0, len(people) - crowd.rules.free_size)
-    return min(more * crowd.rules.size_points, crowd.rules.place_most) / 10
+    rules, more = crowd.rules, max(0, len(people) - crowd.rules.free_size)
+    most = rules.known_place_most if where.acquainted else rules.place_most
+    return min(more * rules.place_points, most) / 10
 
 
-def _know_each_other(crowd: Crowd, people: Sequence[Person]) -> bool:
-    """Whether a third of a group shows why they would agree: a network, a device, a card, a name, a domain."""
+def _is_a_desk(crowd: Crowd, people: Sequence[Person]) -> bool:
+    """Whether so many people order to this door that it is a desk at which parcels are fetched, named or not."""
+    return len(crowd.having.get((Kind.ADDRESS, people[0].door), ())) > PEOPLE_AT_A_DOOR
+
+
+def _crowded_doors(crowd: Crowd, people: Sequence[Person]) -> float:
+    """The same for the doors of a quarter together, of which each may have as many people as a home."""
+    counts = Counter(person.door for person in people if person.door not in crowd.doors.named)
+    more = sum(max(0, count - crowd.rules.free_size) for count in counts.values())
+    return min(more * crowd.rules.place_points, crowd.rules.known_place_most) / 10
+
+
+def _know_each_other(crowd: Crowd, people: Sequence[Person], *, one_door: bool, quarter: bool) -> bool:
+    """Whether enough of a group show why they would agree: a network, a device, a card, a name, a domain.
+
+    A third is enough; at one address half, because people of one address share their network by chance. The homes of a
+    quarter share networks as well.
+    """
     tied: set[int] = set()
     for kind in _TIES:
+        if quarter and kind is Kind.NETWORK:
+            continue
         counts = Counter(person.values[kind] for person in people if kind in person.values)
         # Strangers share a carrier's network or a provider. It ties people only if most of its people are here.
         ties = {value for value, count in counts.items() if count > 1 and 2 * count >= len(crowd.having[kind, value])}
         tied |= {at for at, person in enumerate(people) if person.values.get(kind) in ties}
-    return len(tied) * 3 >= len(people)
-
-
-def _bound(found: dict[Fact, float], facts: Collection[Fact], most: int) -> None:
-    """Lowers these facts in proportion, so that together they are worth `most` points."""
-    total = sum(units for fact, units in found.items() if fact in facts)
-    if total > most / 10:
-        found |= {fact: units * most / 10 / total for fact, units in found.items() if fact in facts}
+    return len(tied) * (2 if one_door and crowd.rules.looks_at_quarters else 3) >= len(people)
 
 
 def _sum(terms: Terms, crowd: Crowd) -> float:
@@ -166,6 +184,23 @@ def _agreement(name: str) -> Callable[[Crowd, Sequence[Person]], Terms]:
         return [by_value.get(value, 0.0) for value in values]
 
     return measure
+
+
+def _apart(crowd: Crowd, people: Sequence[Person], name: str) -> Terms:
+    """As `_agreement`, with the people of other doors only: that a family agrees says nothing about its quarter."""
+    values = [person.traits.get(name) for person in people]
+    own = Counter(values)
+    doors = Counter(person.door for person in people)
+    at_door = Counter((person.door, value) for person, value in zip(people, values, strict=True))
+    outside = crowd.counts[name].total() - len(people) + own[None]
+    if len(crowd.counts[name]) < 2:
+        return []
+    found = []
+    for person, value in zip(people, values, strict=True):
+        share = (crowd.counts[name][value] - own[value] + 0.5) / (outside + 1)
+        same, others = own[value] - at_door[person.door, value], len(people) - doors[person.door]
+        found.append(0.0 if value is None else _term((same + share) / ((others + 1) * share)))
+    return found
 
 
 def _flag(name: str) -> Callable[[Crowd, Sequence[Person]], Terms]:
@@ -348,28 +383,8 @@ _PERSONAL: dict[Fact, tuple[Kind, ...]] = {
     Fact.ONE_PAYMENT: (Kind.PAYMENT,),
     Fact.ONE_MAILBOX: (Kind.MAILBOX, Kind.NATIONAL_ID, Kind.PHONE, Kind.EMAIL, Kind.ACCOUNT),
 }
-ONE_OF = (
-    (Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER),
-    (Fact.PAID_ALIKE, Fact.PAID_TOO_FAST),
-    (Fact.OWN_DOMAIN, Fact.MAIL_PATTERN),
-)
-"""Two views of one thing, of which the larger counts: who comes to the line together is also called and pays
-together, who pays faster than a person does so at one pace, and who owns a domain forms its mailboxes by one scheme."""
-OF_A_HOME = frozenset({Fact.ONE_DEVICE, Fact.ONE_PAYMENT, Fact.ONE_NETWORK, Fact.SAME_NAME})
-"""What people of one home share."""
-OF_FRIENDS = frozenset({Fact.SAME_MODEL, Fact.SAME_CHANNEL, Fact.ONE_NETWORK, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER})
-"""What people agree on who know each other."""
-OF_RELATIVES = (
-    OF_FRIENDS
-    | OF_A_HOME
-    | {
-        Fact.RESERVED_ALIKE,
-        Fact.PAID_ALIKE,
-        Fact.ONE_MAILBOX,
-        Fact.GROUP_SIZE,
-    }
-)
-"""What one person causes who orders for a few relatives."""
+_ACROSS_DOORS = {Fact.SAME_MODEL: "sku", Fact.SAME_CHANNEL: "channel"}
 _TIES = (Kind.NETWORK, Kind.DEVICE, Kind.PAYMENT, Kind.NAME, Kind.MAIL_DOMAIN)
-MEASURED = {*_MEASURES, *_PERSONAL, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER, Fact.GROUP_SIZE, Fact.KNOWN_RING}
-"""The facts that a score may have. scoring.py finds the last one."""
+MEASURED = {*_MEASURES, *_PERSONAL, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER, Fact.GROUP_SIZE, Fact.BUSY_QUARTER}
+MEASURED |= {Fact.KNOWN_RING, Fact.REST_OF_HOUSE}
+"""The facts that a score may have. scoring.py finds the last two."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flashsale.rules.review.rule_set import STRONG, Kind
-from flashsale.rules.review.surprise.people import Crowd, Person, is_registered
+from flashsale.rules.review.surprise.doors import is_registered
+from flashsale.rules.review.surprise.people import Crowd, Person
 
 MEMBERS_MIN = 3
 # A mail domain of more people belongs to a provider that is not known here.
@@ -92,7 +93,7 @@ def _all(crowd: Crowd) -> Iterator[tuple[Sequence[int], frozenset[Anchor]]]:
     for tree in forest.trees():
         yield tree, frozenset({Anchor.PERSONAL})
     yield from _shared_places(crowd)
-    for doors in crowd.areas().values():
+    for doors in crowd.doors.quarters():
         if len(doors) > 1:
             near = [at for door in doors for at in crowd.having[Kind.ADDRESS, door] if not crowd.people[at].allowed]
             yield near, frozenset({Anchor.AREA})

@@ -1,6 +1,5 @@
 """What is known about each buyer of a sale, and how often the sale has each value."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -11,23 +10,10 @@ from flashsale.rules.review.fact_rules import FactRuleSet
 from flashsale.rules.review.findings import Order, PersonKey, Value, person_key
 from flashsale.rules.review.rule_set import Kind
 from flashsale.rules.review.surprise import mailboxes
+from flashsale.rules.review.surprise.doors import Doors, is_registered
 
-# Domains under these are given to schools, authorities and registered firms only. All others are sold to anybody.
-_REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
-
-# A door of more people is a desk where parcels are fetched.
-_PEOPLE_AT_A_DOOR = 30
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
-# Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
-_PLACES = (
-    "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung menara "
-    "tower graha plaza mall mal agen indomaret alfamart alfamidi jne jnt sicepat ninja "
-    "anteraja loker pickup hotel apartemen apartment apt rusun kondominium lt lantai kamar kmr unit"
-)
-_SHARED_PLACE = frozenset(_PLACES.split())
-_WORDS = re.compile(r"[^\W\d_]+")
-_POSTCODE = re.compile(r"\b\d{5}\b")
 
 
 @dataclass(slots=True, eq=False)
@@ -76,15 +62,16 @@ class Crowd:
         self.sharing = Counter[Kind]()
         for (kind, _value), people in self.having.items():
             self.sharing[kind] += len(people) if len(people) > 1 else 0
-        self._read_doors()
+        self.doors = Doors(self.people, self.having, rules)
         self._read_traits()
         self._read_times()
 
     def _read_values(self) -> None:
         buyers = {own.orders[0].id: own.orders[0].buyer for own in self.people}
         known = {id_: buyer for id_, buyer in buyers.items() if buyer}
-        alike = clues.clusters(known, self.rules, joined=True)
-        self.odd = clues.odd_addresses(known)
+        texts = clues.canonical_addresses(known)
+        alike = clues.clusters(known, self.rules, joined=True, texts=texts)
+        self.odd = clues.odd_addresses(known, texts)
         for person in self.people:
             first = person.orders[0]
             person.values = {Kind(axis.value): digest for axis, digest in first.traits.items()}
@@ -145,29 +132,6 @@ class Crowd:
             "pay": Paces([own.pay for own in self.people if own.pay is not None]),
         }
 
-    def _read_doors(self) -> None:
-        """Which doors say that people share them."""
-        self.named: set[Hashable] = set()
-        for (kind, door), members in self.having.items():
-            if kind is not Kind.ADDRESS:
-                continue
-            buyers = [buyer for at in members if (buyer := self.people[at].orders[0].buyer)]
-            names = sum(not _SHARED_PLACE.isdisjoint(_WORDS.findall(buyer.address.casefold())) for buyer in buyers)
-            if names * 4 >= len(members):
-                self.named.add(door)
-
-    def areas(self) -> dict[str, list[Hashable]]:
-        """The doors at which several people order, by postcode. A door has the postcode that most of them wrote."""
-        found: dict[str, list[Hashable]] = defaultdict(list)
-        for (kind, door), members in self.having.items():
-            if kind is Kind.ADDRESS and 1 < len(members) <= _PEOPLE_AT_A_DOOR:
-                buyers = (self.people[at].orders[0].buyer for at in members)
-                written = (_POSTCODE.search(buyer.address) for buyer in buyers if buyer)
-                codes = Counter(code[0] for code in written if code)
-                if codes:
-                    found[min(codes, key=lambda code: (-codes[code], code))].append(door)
-        return found
-
     def _is_of_a_house(self, domain: str) -> bool:
         """Whether a mail domain is that of a firm or a school: registered, or most of its people are at one door.
 
@@ -180,11 +144,6 @@ class Crowd:
             known = is_registered(domain) or (door is not None and most > 1 and most * 2 > doors.total())
             self._of_a_house[domain] = known
         return known
-
-
-def is_registered(domain: str) -> bool:
-    """Whether a mail domain belongs to a school, an authority or a registered firm."""
-    return domain.endswith(_REGISTERED)
 
 
 class Paces:

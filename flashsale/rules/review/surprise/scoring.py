@@ -8,13 +8,14 @@ How a score comes about:
 3. Who has nothing in common with the group but the place does not belong to it. Leaving people out costs as many points
    as there are ways to choose the rest, so that no crowd becomes a ring by choosing.
 4. An order has the points of its best group. Then a device, a payment, a mailbox or a small network that it shares
-   with orders of which most reach the threshold gives it a few points more.
+   with orders of which most reach the threshold gives it a few points more. At a house without a name of a shared
+   place, of which nearly all orders reach the threshold, the rest reaches it too.
 5. A value that people have allowed for a time groups its orders only by what strangers do not share. An order with a
    value that people have blocked for a time always reaches the threshold, and so does an order with a hard fact.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb, log10
 
@@ -22,7 +23,7 @@ from flashsale.rules.review.fact_rules import Fact, FactRuleSet
 from flashsale.rules.review.findings import FactPoints, Finding, Order, SharedValue, list_entries, trace
 from flashsale.rules.review.rule_set import SCORE_MAX, Kind, Mark
 from flashsale.rules.review.surprise.facts import Common, in_common
-from flashsale.rules.review.surprise.groups import MEMBERS_MIN, Forest, Group, candidates
+from flashsale.rules.review.surprise.groups import MEMBERS_MIN, Anchor, Forest, Group, candidates
 from flashsale.rules.review.surprise.people import Crowd, Person
 
 # People leave a group in so many steps at most.
@@ -57,10 +58,15 @@ def score_by_surprise(orders: Iterable[Order], rules: FactRuleSet, *, limit: int
                 best[at] = scored
         if _points(scored) >= rules.threshold:
             flagged_groups.append(scored)
-    known = _known_rings(crowd, best)
-    ids = _group_ids(crowd, flagged_groups, best)
+    rest = _rest_of_houses(crowd, best)
+    besides: dict[int, list[FactPoints]] = {
+        at: [FactPoints(Fact.KNOWN_RING, points)] for at, points in _known_rings(crowd, best).items()
+    }
+    for at in rest:
+        besides.setdefault(at, []).append(FactPoints(Fact.REST_OF_HOUSE, rules.most[Fact.REST_OF_HOUSE]))
+    ids = _group_ids(crowd, flagged_groups, best, rest)
     findings = [
-        finding for person in crowd.people for finding in _findings(crowd, person, best.get(person.at), known, ids)
+        finding for person in crowd.people for finding in _findings(crowd, person, best.get(person.at), besides, ids)
     ]
     return sorted(findings, key=lambda finding: (-finding.score, finding.order_id))
 
@@ -81,7 +87,7 @@ def _scored(crowd: Crowd, group: Group) -> Scored | None:
         common = in_common(crowd, replace(group, members=members))
         worth = min(len(members) - 1, crowd.rules.orders_worth) / len(members)
         units = common.total - log10(comb(size, len(members))) * worth
-        kept = _belonging(members, common, crowd.rules)
+        kept = _belonging(members, common, crowd.rules.own_share)
         if len(kept) >= 2 and units > (best.units if best else 0):
             best = Scored(kept, tuple(sorted(set(group.members) - set(kept))), common, units)
         if len(kept) < MEMBERS_MIN or len(kept) == len(members):
@@ -90,11 +96,31 @@ def _scored(crowd: Crowd, group: Group) -> Scored | None:
     return best
 
 
-def _belonging(members: Sequence[int], common: Common, rules: FactRuleSet) -> tuple[int, ...]:
+def _belonging(members: Sequence[int], common: Common, share: int) -> tuple[int, ...]:
     """The members whose own facts agree with the group, or who share something with one that strangers do not share."""
-    agree = max(rules.own_points / 10, sum(common.own) / len(common.own) * rules.own_share / 100)
+    agree = max(common.least, sum(common.own) / len(common.own) * share / 100)
     each = zip(members, common.own, common.tied, strict=True)
     return tuple(at for at, own, tied in each if tied or own >= agree)
+
+
+def _rest_of_houses(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
+    """Who orders to a house of which most others reach the threshold, with one of those others.
+
+    Left out are a house that says in its address that people share it, and people whose own facts disagree with those
+    of the house: there may be a boarding house behind the door.
+    """
+    rules, found = crowd.rules, dict[int, int]()
+    for (kind, door), people in crowd.having.items():
+        if kind is not Kind.ADDRESS or not rules.house_share or door in crowd.doors.named:
+            continue
+        reached = [at for at in people if at in best and _points(best[at]) >= rules.threshold]
+        if len(reached) < MEMBERS_MIN or len(reached) * 100 < rules.house_share * len(people):
+            continue
+        own = in_common(crowd, Group(tuple(people), frozenset({Anchor.DOOR}))).own
+        for at, agrees in zip(people, own, strict=True):
+            if at not in reached and not crowd.people[at].allowed and agrees >= -rules.house_apart / 10:
+                found[at] = reached[0]
+    return found
 
 
 def _known_rings(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
@@ -115,11 +141,13 @@ def _known_rings(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
     return {at: min(points, rules.most[Fact.KNOWN_RING]) for at, points in found.items()}
 
 
-def _group_ids(crowd: Crowd, flagged: Sequence[Scored], best: dict[int, Scored]) -> list[int]:
+def _group_ids(crowd: Crowd, flagged: Sequence[Scored], best: dict[int, Scored], rest: Mapping[int, int]) -> list[int]:
     """The id of each person's ring: those of overlapping groups over the threshold, then each best group's."""
     forest = Forest(len(crowd.people))
     for scored in flagged:
         forest.join(scored.members)
+    for at, other in rest.items():
+        forest.join((other, at))
     sizes = Counter(forest.root(at) for at in range(len(crowd.people)))
     for scored in {id(one): one for one in best.values()}.values():
         # The rest of a ring: those who were left out, or whose best group is below the threshold.
@@ -130,12 +158,10 @@ def _group_ids(crowd: Crowd, flagged: Sequence[Scored], best: dict[int, Scored])
 
 
 def _findings(
-    crowd: Crowd, person: Person, scored: Scored | None, known: dict[int, int], ids: Sequence[int]
+    crowd: Crowd, person: Person, scored: Scored | None, besides: Mapping[int, list[FactPoints]], ids: Sequence[int]
 ) -> Iterator[Finding]:
     rules = crowd.rules
-    facts = _facts(scored) if scored else []
-    if person.at in known:
-        facts.append(FactPoints(Fact.KNOWN_RING, known[person.at]))
+    facts = (_facts(scored) if scored else []) + besides.get(person.at, [])
     group_points = sum(one.points for one in facts)
     shared = tuple(_shared_values(crowd, person, scored)) if scored else ()
     for order in person.orders:
