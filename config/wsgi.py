@@ -15,5 +15,9 @@ os.environ.setdefault("FLASHSALE_DB_STATEMENT_S", "30")
 
 refuse_unsafe_start(settings.FLASHSALE_REFUSALS)
 application = get_wsgi_application()
+
+from flashsale.life.measure_clock import keep_measuring  # noqa: E402 - it imports models, which exist only now
+
 metrics.keep_sending()
+keep_measuring()
 telemetry.start(enabled=settings.FLASHSALE_OTEL)

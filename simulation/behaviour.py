@@ -14,7 +14,8 @@ from simulation.people import Kind
 from simulation.poco_campaign import OFFERS
 from simulation.shopper import Items, Shopper
 
-LATE_BY_S = 1.5
+# More than the time in which a partner may still confirm: 1.4 s in the longest holds of a story.
+LATE_BY_S = 3.0
 OFFERS_TRIED = 4
 # Number of names that a reseller uses.
 ALIASES = 12

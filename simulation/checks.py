@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from flashsale.rules.clock import hold_grace_ms
 from simulation.journal import BEGIN, CONFIRM
 from simulation.observations import (
     FOREVER,
@@ -140,6 +141,7 @@ def once(observed: Observations) -> Check:
 def late_refused(observed: Observations, reservations: list[ObservedReservation]) -> Check:
     """No hold is confirmed, and no payment begins, after it expired. What came in time may be repeated later.
 
+    A partner may confirm for a little longer (`hold_grace_ms`), because its confirmation in time may have been lost.
     Holds run on the clock of the line, which stops while the servers are down. The status documents show how far it is
     behind.
     """
@@ -150,6 +152,8 @@ def late_refused(observed: Observations, reservations: list[ObservedReservation]
     for answer in sorted(observed.journal.answers_to(CONFIRM, BEGIN), key=lambda one: one.asked_ms):
         id_ = reservation_of(answer)
         after = answer.asked_ms - behind(answer.sale, answer.asked_ms) - deadlines.get(id_, FOREVER)
+        if answer.verb == CONFIRM:
+            after -= hold_grace_ms(observed.windows[answer.sale][2])
         if after <= CLOCK_SLACK_MS:
             # A request without an answer may have been accepted; a repetition then gets the same answer.
             in_time |= {id_} if answer.ok or answer.status in {0, 503} else set()

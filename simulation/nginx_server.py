@@ -5,6 +5,7 @@ Only ports, paths of files, and names that need a name server are different.
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,23 +27,24 @@ def serving(
     folder: Path,
     front: str = "10.0.0.0/8",
     *,
-    web: int | None = None,
+    web: int | Sequence[str] | None = None,
     clients: int = 1000,
 ) -> Iterator[tuple[Process, int]]:
     """Starts nginx in front of the hot door at port `door`. Yields its process and its port.
 
     `door` may be the addresses of several doors ("address:port"). nginx trusts proxies of the network `front`, and lets
-    one client have `clients` requests at a time. All other pages are at port `web`, by default where the doors are.
-    Raises ServerNotReady.
+    one client have `clients` requests at a time. All other pages are at port `web` or these addresses, by default where
+    the doors are. It stops as its container does: it answers the requests that it has. Raises ServerNotReady.
     """
     port, conf = free_port(), folder / "nginx.conf"
     doors = [f"127.0.0.1:{door}"] if isinstance(door, int) else door
-    webs = [f"127.0.0.1:{web}"] if web else doors
+    webs = [f"127.0.0.1:{web}"] if isinstance(web, int) else web or doors
     text = _moved(CONF.read_text(), folder=folder, port=port, doors=doors, webs=webs, front=front)
     conf.write_text(text.replace("limit_conn clients 1000;", f"limit_conn clients {clients};"))
     ours = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
     command = [nginx, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log"), "-g", ours]
-    with Process(name="nginx", command=command, log=folder / "nginx.log") as process:
+    log = folder / "nginx.log"
+    with Process(name="nginx", command=command, log=log, stop_signal=signal.SIGQUIT) as process:
         wait_http(f"http://127.0.0.1:{port}/edgez", process=process)
         yield process, port
 

@@ -1,12 +1,19 @@
 """Measure: each process learns the wall clock of Redis, with which it compares deadlines (rules/wall_clock.py)."""
 
-from django.db import connection
+import logging
+import threading
+import time
+from contextlib import suppress
 
+from django.db import Error, connection
+
+from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, wall_ms
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.rules.wall_clock import WALL_CLOCK
 
 MEASURE_S = 1.0
+log = logging.getLogger(__name__)
 
 
 async def measure_clock() -> None:
@@ -29,3 +36,21 @@ def postgresql_ms() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000")
         return int(cursor.fetchone()[0])
+
+
+def keep_measuring() -> None:
+    """Measures now, and then from a thread of its own, for a process that does not tick sales."""
+    with suppress(GateDown, Error):
+        bridge.run(measure_clock())
+    threading.Thread(target=_measure_forever, name="clock", daemon=True).start()
+
+
+def _measure_forever() -> None:
+    while True:
+        time.sleep(MEASURE_S)
+        try:
+            bridge.run(measure_clock())
+        except (GateDown, Error) as error:
+            log.debug("the time of Redis is not known: %s", error)
+        except Exception:  # measuring goes on, whatever happened to one reading
+            log.exception("the time of Redis could not be read")

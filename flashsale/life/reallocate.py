@@ -14,7 +14,6 @@ import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.events import NewEvent, record
@@ -36,6 +35,7 @@ from flashsale.models import (
     Trait,
     Unit,
 )
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import AppealState, Remedy, SaleState, UnitState
@@ -101,7 +101,7 @@ def reallocate(
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
         row, fresh = _plan(source, target, reserve, {"units": units, "made_by": by})
-        moved, invited = _act(row, timezone.now())
+        moved, invited = _act(row, wall_clock.now())
         if fresh or moved or invited:
             _note("reallocate", row, by, units=moved, invited=invited)
     _tell_gate(row)
@@ -112,8 +112,8 @@ def carry_out(*, plan: Reallocation) -> Reallocation:
     """Carries out a published plan, as :func:`reallocate` does. Safe to repeat."""
     with transaction.atomic():
         lock_sale(plan.target.sale_id, exclusive=True)
-        _refuse_target(plan.source, plan.target.sale, timezone.now())
-        moved, invited = _act(plan, timezone.now())
+        _refuse_target(plan.source, plan.target.sale, wall_clock.now())
+        moved, invited = _act(plan, wall_clock.now())
         if moved or invited:
             _note("reallocate", plan, "clock", units=moved, invited=invited)
     _tell_gate(plan)
@@ -125,7 +125,7 @@ def forecast(*, source: Sale, target: Allocation, reserve: int | None, units: in
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
         row, _fresh = _plan(source, target, reserve, {"units": units})
-        moves, invited = _act(row, timezone.now())
+        moves, invited = _act(row, wall_clock.now())
         stays = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
         transaction.set_rollback(True)
     return Forecast(moves, stays, invited)
@@ -133,10 +133,10 @@ def forecast(*, source: Sale, target: Allocation, reserve: int | None, units: in
 
 def carry_out_due() -> int:
     """Carries out the plans that are due; returns how many. Safe to repeat and to run in parallel."""
-    due = Reallocation.objects.filter(due_at__lte=timezone.now(), carried_out_at=None)
+    due = Reallocation.objects.filter(due_at__lte=wall_clock.now(), carried_out_at=None)
     plans = due.select_related("source", "target__sale__campaign", "target__sale__clock").order_by("pk")
     done = 0
-    for row in [row for row in plans if not row.target.sale.is_over(timezone.now())]:
+    for row in [row for row in plans if not row.target.sale.is_over(wall_clock.now())]:
         try:
             carry_out(plan=row)
             done += 1
@@ -150,17 +150,17 @@ def invite_priority_buyers(*, source: Sale) -> None:
     listed = Reallocation.objects.filter(source=source, target__listed_only=True).select_related(
         "target__sale__campaign", "target__sale__clock"
     )
-    for row in [row for row in listed.order_by("pk") if not row.target.sale.is_over(timezone.now())]:
+    for row in [row for row in listed.order_by("pk") if not row.target.sale.is_over(wall_clock.now())]:
         with transaction.atomic():
             lock_sale(row.target.sale_id, exclusive=True)
-            invited = _invite(row, timezone.now())
+            invited = _invite(row, wall_clock.now())
             if invited:
                 _note("invite", row, "clock", invited=invited)
         _tell_gate(row)
 
 
 def _plan(source: Sale, target: Allocation, reserve: int | None, fields: dict[str, Any]) -> tuple[Reallocation, bool]:
-    _refuse_target(source, Sale.objects.select_related("campaign").get(pk=target.sale_id), timezone.now())
+    _refuse_target(source, Sale.objects.select_related("campaign").get(pk=target.sale_id), wall_clock.now())
     before = Reallocation.objects.filter(source=source, target__sale=target.sale_id)
     if any(known.reserve != reserve for known in before):
         raise ValidationError(_("This plan is published with another reserve for appeals; it can no longer change."))

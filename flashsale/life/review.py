@@ -12,7 +12,6 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation
 from flashsale.books.events import of_reservation, record
@@ -27,6 +26,7 @@ from flashsale.life.personal_tables import without_traces
 from flashsale.life.refund_window import decide_cases_by
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseNote, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, RingOrder, Sale
+from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import cancel_reason
@@ -100,7 +100,7 @@ def _execute(row: ReviewRun) -> int:
             this_run.update(scored=at + len(chunk))
     ended = this_run.filter(finished_at=None)
     ended.update(
-        finished_at=timezone.now(), orders=len(findings), scored=len(findings), summary=score.summary(findings, rules)
+        finished_at=wall_clock.now(), orders=len(findings), scored=len(findings), summary=score.summary(findings, rules)
     )
     return opened
 
@@ -149,7 +149,7 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
         str(id_) for id_ in Case.objects.filter(reservation__in=list(orders)).values_list("reservation_id", flat=True)
     }
     fresh = [finding for finding in findings if finding.order_id not in known]
-    now = timezone.now()
+    now = wall_clock.now()
     deadlines = decide_cases_by([orders[one.order_id].pk for one in fresh], run.sale.campaign, now) if fresh else {}
     Case.objects.bulk_create(
         [
@@ -189,11 +189,11 @@ def open_case(*, reservation: Reservation, by: Any = None, ring: RingOrder | Non
     if ring and not_to_score(Reservation.objects.filter(pk=reservation.pk)).exists():
         raise Refused(Outcome.FORBIDDEN, "The order is restricted, or its person is erased.")
     by_ring = _fields_of(ring) if ring else {"rules_version": "by hand", "rules_hash": ""}
-    deadlines = decide_cases_by([reservation.pk], reservation.sale.campaign, timezone.now())
+    deadlines = decide_cases_by([reservation.pk], reservation.sale.campaign, wall_clock.now())
     fields = {**by_ring, "deadline_at": deadlines[reservation.pk]}
     case, fresh = Case.objects.get_or_create(reservation=reservation, defaults=fields)
     if fresh:
-        record([of_reservation(reservation, EventType.CASE_OPENED)], timezone.now())
+        record([of_reservation(reservation, EventType.CASE_OPENED)], wall_clock.now())
         Record.write("open_case", by=by, sale=reservation.sale, subject=reservation, facts={"case": case.pk})
     return case
 
@@ -240,7 +240,7 @@ def propose(*, case: Case, code: str, by: Any) -> Case:
     """Proposes to cancel the order under a reason of the catalogue. Refuses FORBIDDEN when the case is not open."""
     row = _locked(case, CaseState.OPEN)
     row.state, row.reason = CaseState.PROPOSED, cancel_reason(code).code
-    row.proposed_by, row.proposed_at = by, timezone.now()
+    row.proposed_by, row.proposed_at = by, wall_clock.now()
     row.save()
     _note("propose", row, by, why=row.reason)
     return row
@@ -277,7 +277,7 @@ def approve(*, case: Case, by: Any) -> Case:
     Refuses FORBIDDEN to the proposer, and while the proposer is switched off. Raises GateDown when Redis does not
     answer; the order is cancelled then.
     """
-    now = timezone.now()
+    now = wall_clock.now()
     ended = None
     with transaction.atomic():
         row = _locked(case, CaseState.PROPOSED)
@@ -305,7 +305,7 @@ def carry_out_due() -> int:
     It works for about WORK_FOR_S at most. Safe to repeat and to run in parallel.
     """
     until, done, others = time.monotonic() + WORK_FOR_S, 0, OtherWriters()
-    due = Case.objects.filter(state=CaseState.APPROVED, due_at__lte=timezone.now()).order_by("due_at", "pk")
+    due = Case.objects.filter(state=CaseState.APPROVED, due_at__lte=wall_clock.now()).order_by("due_at", "pk")
     for case in due[:AT_ONCE]:
         if time.monotonic() > until:
             break
@@ -321,12 +321,12 @@ def _carry_out(case: Case) -> bool:
         if row.state != CaseState.APPROVED:
             return False
         if row.reservation.state == ReservationState.CONFIRMED:
-            ended = _cancel(row, timezone.now())
+            ended = _cancel(row, wall_clock.now())
         else:
             # The order has ended already, because its buyer cancelled it first.
             row.state, row.deadline_at = CaseState.DISMISSED, None
             row.save()
-            _record_decision(row, timezone.now())
+            _record_decision(row, wall_clock.now())
     if ended:
         try:
             _tell_gate(row, ended)
@@ -362,7 +362,7 @@ def dismiss(*, case: Case, by: Any, why: str = "") -> Case:
     row = _locked(case, CaseState.OPEN, CaseState.PROPOSED)
     if row.proposed_by_id == by.pk:
         raise Refused(Outcome.FORBIDDEN, "Take your proposal back, or let another person dismiss it.")
-    row.state, row.decided_by, row.decided_at = CaseState.DISMISSED, by, timezone.now()
+    row.state, row.decided_by, row.decided_at = CaseState.DISMISSED, by, wall_clock.now()
     row.deadline_at = None
     row.save()
     _record_decision(row, row.decided_at)

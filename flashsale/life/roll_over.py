@@ -7,7 +7,6 @@ the successor. Units that people with an open claim window may still reserve sta
 from math import ceil
 
 from django.db import transaction
-from django.utils import timezone
 
 from flashsale.books.events import of_move, record
 from flashsale.books.reservations import advance_units, lock_sale
@@ -17,6 +16,7 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.extra_time import kept_claims
 from flashsale.models import Move, Unit
+from flashsale.rules import wall_clock
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState
 
@@ -63,6 +63,6 @@ def move_units(card: SaleCard, origin: int, target: int, units: dict[int, int]) 
     Unit.objects.filter(pk__in=ids).update(allocation=target)
     Move.objects.bulk_create(Move(unit_id=id_, origin_id=origin, target_id=target) for id_ in ids)
     code = card.line_of_allocation(origin).code
-    record([of_move(unit, sale=card.sale, origin=code, target=target) for unit in moving], timezone.now())
+    record([of_move(unit, sale=card.sale, origin=code, target=target) for unit in moving], wall_clock.now())
     arrived = Unit.objects.filter(pk__in=units, allocation=target, state=UnitState.FREE)
     return list(arrived.values_list("id", "version", "sku"))

@@ -47,13 +47,13 @@ def line_clock(*, wall: int, opens: int, lease: ClockLease, stopped: int) -> int
 
 
 def hold_grace_ms(hold_ms: int) -> int:
-    """How long after its deadline a hold of this length ends, in ms: a tenth of it, at most HOLD_GRACE_MS_MAX.
+    """How long after its deadline a hold of this length ends, in ms: a third of it, at most HOLD_GRACE_MS_MAX.
 
     A partner that confirms in time may find a web process that is dead, cut off or too busy, and sends the request
     again. The deadline may pass between the two. So units wait for this time before they are offered again. It is not
     a longer hold: people are told the deadline alone, and a payment that would only begin now is refused.
     """
-    return min(HOLD_GRACE_MS_MAX, hold_ms // 10)
+    return min(HOLD_GRACE_MS_MAX, hold_ms // 3)
 
 
 def time_of_day(wall_ms: int) -> str:

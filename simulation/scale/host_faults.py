@@ -1,6 +1,7 @@
 """Faults of hosts and of releases: two hosts with doors behind nginx, one with the stores, and a late crowd."""
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -18,13 +19,14 @@ from django.conf import settings
 from django.core.management import call_command
 
 from simulation import nginx_server
-from simulation.processes import ServerNotReady
+from simulation.processes import Process
 from simulation.scale import selling
-from simulation.scale.host_site import DOOR_PORT, DOORS, Site, environment
+from simulation.scale.host_site import DOOR_PORT, DOORS, GRACE_S, WEB_PORT, Site, environment
 from simulation.scale.hosts import Cable, Networks
 from simulation.scale.late_crowd import LateCrowd
+from simulation.scale.page_readers import PageReaders
 from simulation.scale.releases import NoRelease, extract_release_before
-from simulation.scale.rounds import Fault, Promise, Round, play
+from simulation.scale.rounds import Fault, NotPossible, Promise, Round, play
 
 __all__ = ["environment", "play_hosts"]
 
@@ -37,13 +39,18 @@ FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 )  # fmt: skip
 ASK_S = 10.0
+# So long nginx does not ask a server that has refused a connection (fail_timeout), if there is another one.
+NGINX_REMEMBERS_S = 10.0
+RESTART, RELEASES = "rolling restart of everything", "back to the release before, and to this one again"
+# Processes end in order in these, so that no page may fail.
+IN_ORDER = {RESTART, RELEASES}
 
 
 class HostFaults:
     """The faults of a site. After each one, all processes run again. `notes` is what the last one measured."""
 
-    def __init__(self, site: Site) -> None:
-        self.site, self.victim = site, site.hosts[0]
+    def __init__(self, site: Site, nginx: Process) -> None:
+        self.site, self.nginx, self.victim = site, nginx, site.hosts[0]
         self.door = f"door-{self.victim.number}"
         self.notes: dict[str, str] = {}
         self.left_out: list[str] = []
@@ -59,12 +66,12 @@ class HostFaults:
             ("a host loses its power, and boots", self.rebooted),
             ("a door is frozen for 10 s", self.frozen),
             ("a door is killed, and started again", self.killed),
-            ("rolling restart of everything", self.rolling_restart),
+            (RESTART, self.rolling_restart),
             ("all is stopped, and started in any order", self.any_order),
         ]
         try:
             self.older = extract_release_before(self.site.folder / "older")
-            named.append(("back to the release before, and to this one again", self.two_releases))
+            named.append((RELEASES, self.two_releases))
         except NoRelease as error:
             self.left_out.append(f"the release before is left out: {error}")
         if faketime := next(filter(os.path.exists, FAKETIME), None):
@@ -127,21 +134,27 @@ class HostFaults:
         self._note_ready()
 
     def rolling_restart(self) -> None:
-        """Every process in turn, in the order of docs/operate.md: beats and workers, then doors. Notes the times."""
+        """Every process in turn, in the order of docs/operate.md, and nginx at the end. Notes the times."""
         self.replace_all(self.site.code)
+        began = time.monotonic()
+        self.nginx.stop(seconds=GRACE_S["door"])
+        self.notes["SIGQUIT of nginx"] = f"{time.monotonic() - began:.1f} s"
+        self.nginx.start()
 
     def replace_all(self, code: Path) -> None:
-        """Stops each process with SIGTERM and starts it again, from this code."""
-        for kind in ("beat", "worker", "door"):
-            took = []
-            for host in self.site.hosts:
-                name = f"{kind}-{host.number}"
-                seconds, exit_code = self.site.stop(name)
-                took.append(f"{seconds:.1f} s" + (f" (exit code {exit_code})" if exit_code else ""))
-                self.site.start(name, code=code)
-                if kind == "door":
-                    self.site.wait(name)
-            self.notes[f"SIGTERM of {kind}s"] = ", ".join(took)
+        """Stops each process with SIGTERM and starts it again, from this code; one host after the other."""
+        took: dict[str, list[str]] = {kind: [] for kind in ("beat", "worker", "web", "door")}
+        ready_at = dict.fromkeys(took, float("-inf"))
+        for host, kind in itertools.product(self.site.hosts, took):
+            name = f"{kind}-{host.number}"
+            time.sleep(max(0.0, ready_at[kind] + NGINX_REMEMBERS_S - time.monotonic()))
+            seconds, exit_code = self.site.stop(name)
+            took[kind].append(f"{seconds:.1f} s" + (f" (exit code {exit_code})" if exit_code else ""))
+            self.site.start(name, code=code)
+            if name in self.site.fronts:
+                self.site.wait(name)
+                ready_at[kind] = time.monotonic()
+        self.notes |= {f"SIGTERM of {kind}s": ", ".join(found) for kind, found in took.items()}
 
     def two_releases(self) -> None:
         """Every process in turn goes back to the release before, and forward again. Both sell in one sale."""
@@ -166,16 +179,18 @@ class HostFaults:
             time.sleep(0.5)
         self.notes["order"] = ", ".join(names)
         began = time.monotonic()
-        self.site.wait(*(name for name in self.site.names if name.startswith("door")))
+        self.site.wait(*self.site.fronts)
         self.notes["doors ready after the last start"] = f"{time.monotonic() - began:.1f} s"
 
     def _clock_off(self, library: str, offset: str) -> Callable[[], None]:
         def strike() -> None:
-            """The door starts again with another clock, sells, and starts again with the right one."""
+            """Door, web and worker start again with another clock, sell, and start again with the right one."""
+            names = [f"{kind}-{self.victim.number}" for kind in ("door", "web", "worker")]
             for env in ({"LD_PRELOAD": library, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}, {}):
-                self.site.stop(self.door)
-                self.site.start(self.door, env=env)
-                self.site.wait(self.door)
+                for name in names:
+                    self.site.stop(name)
+                    self.site.start(name, env=env)
+                self.site.wait(*names[:2])
                 if env:
                     self.notes["Date of the door"] = self._date()
                     time.sleep(AWAY_S)
@@ -214,7 +229,7 @@ class HostFaults:
 def play_hosts(
     folder: Path, *, rounds: int, seed: int, named: Sequence[str], size: int, claim_s: int
 ) -> Iterator[Round]:
-    """Starts the site, and plays the faults whose name has one of these texts. Raises NotAllowed, ServerNotReady."""
+    """Starts the site, and plays the faults whose name has one of these texts. Raises NotPossible, ServerNotReady."""
     with ExitStack() as stack:
         stack.enter_context(Networks())
         site = Site(folder, settings.BASE_DIR, environment(folder))
@@ -224,16 +239,17 @@ def play_hosts(
         call_command("migrate", verbosity=0, interactive=False)
         for name in site.names:
             site.start(name)
-        site.wait(*(name for name in site.names if name.startswith("door")))
+        site.wait(*site.fronts)
         nginx = nginx_server.find_program()
         if nginx is None:
-            raise ServerNotReady("nginx is not installed. The hosts stand behind it: apt-get install nginx.")
+            raise NotPossible("nginx is not installed. The hosts stand behind it: apt-get install nginx")
         doors = [f"{Cable.PUBLIC.address(number)}:{DOOR_PORT}" for number in DOORS]
-        _, port = stack.enter_context(nginx_server.serving(nginx, doors, folder))
-        faults = HostFaults(site)
+        webs = [f"{Cable.PUBLIC.address(number)}:{WEB_PORT}" for number in DOORS]
+        process, port = stack.enter_context(nginx_server.serving(nginx, doors, folder, web=webs))
+        faults = HostFaults(site, process)
 
         def one_round(fault: Fault, number: int) -> Round:
-            return _round(faults, fault, number, edge=f"http://127.0.0.1:{port}", buyers=size, claim_s=claim_s)
+            return _round(faults, fault, number, port=port, buyers=size, claim_s=claim_s)
 
         chosen = [one for one in faults.all() if any(text in one.name for text in named)]
         for text in faults.left_out:
@@ -241,17 +257,28 @@ def play_hosts(
         yield from play(chosen, rounds, one_round, seed=seed)
 
 
-def _round(faults: HostFaults, fault: Fault, seed: int, *, edge: str, buyers: int, claim_s: int) -> Round:
+def _round(faults: HostFaults, fault: Fault, seed: int, *, port: int, buyers: int, claim_s: int) -> Round:
+    edge = f"http://127.0.0.1:{port}"
     faults.notes, faults.random = {}, random.Random(seed)
-    sale, key = selling.publish(f"hosts-{seed}-{os.urandom(3).hex()}", buyers, claim_s=claim_s)
+    hold_s = 2 * claim_s
+    sale, key = selling.publish(f"hosts-{seed}-{os.urandom(3).hex()}", buyers, claim_s=claim_s, hold_s=hold_s)
     crowd = LateCrowd(
         line=selling.line_of(sale), key=key, doors=[edge], webs=[edge], identity=selling.identity, sku=selling.SKU,
-        seed=seed,
+        seed=seed, hold_s=hold_s,
     )  # fmt: skip
     for host in faults.site.hosts:
         selling.wait_until_known(f"{faults.site.url(host)}{crowd.line}/enter", key)
-    found = selling.play_crowd(fault, seed, sale=sale, crowd=crowd, buyers=buyers, together=TOGETHER)
+    with PageReaders(port) as pages:
+        found = selling.play_crowd(fault, seed, sale=sale, crowd=crowd, buyers=buyers, together=TOGETHER)
     times = {f"p99 of {verb}": f"{crowd.p99_ms(verb)} ms" for verb in ("enter", "reserve", "confirm")}
     again = {"answers that were repeated": str(len(crowd.repeated)), "failures": str(dict(crowd.failures))}
+    read = {
+        "pages": str(len(pages.took_s)),
+        "p99 of a page": f"{pages.p99_ms} ms",
+        "bad pages": str(dict(pages.failures)),
+    }
     broken = {**found.broken, Promise.TURN: list(crowd.lapsed)}
-    return replace(found, broken=broken, notes={**faults.notes, **times, **again})
+    if fault.name in IN_ORDER:
+        bad = [f"{count} times, a page was answered {answer}" for answer, count in pages.failures.items()]
+        broken[Promise.ANSWERED] = [*broken[Promise.ANSWERED], *bad]
+    return replace(found, broken=broken, notes={**faults.notes, **times, **again, **read})

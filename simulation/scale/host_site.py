@@ -1,4 +1,4 @@
-"""An installation on three hosts: two with a door and a worker, and one with Redis and PostgreSQL. nginx stands before.
+"""An installation on three hosts behind nginx: two with a door, a web and a worker, one with Redis and PostgreSQL.
 
 Each process has the options of docker-compose.yml. This process is outside, with the clients and nginx.
 """
@@ -14,12 +14,13 @@ from simulation.redis_server import RedisServer
 from simulation.scale.hosts import Cable, Host
 
 OUTSIDE, STORES, DOORS = 1, 20, (11, 12)
-DOOR_PORT, REDIS_PORT, POSTGRES_PORT = 8000, 6379, 5432
+DOOR_PORT, WEB_PORT, REDIS_PORT, POSTGRES_PORT = 8000, 8001, 6379, 5432
 COMMON = ("--workers=1", "--http=1", "--no-ws", "--respawn-failed-workers", "--workers-kill-timeout=15")
 DOOR = ("--interface=asgi", "--loop=uvloop", "--backlog=4096", "--backpressure=2048", "config.asgi:application")
+WEB = ("--interface=wsgi", "--blocking-threads=4", "--backlog=1024", "config.wsgi:application")
 WORKER = ("worker", "--concurrency=1", "--without-gossip", "--without-mingle")
 # What the container engine waits for after SIGTERM (stop_grace_period in docker-compose.yml), in seconds.
-GRACE_S = {"door": 20.0, "worker": 45.0, "beat": 10.0}
+GRACE_S = {"door": 20.0, "web": 20.0, "worker": 45.0, "beat": 10.0}
 READY_S = 120.0
 # In the namespace of the stores, where only our hosts are.
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -41,7 +42,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class Site:
-    """The hosts and their processes, by name: redis, postgres, and door-N, worker-N and beat-N of each host N.
+    """The hosts and their processes, by name: redis, postgres; door-N, web-N, worker-N and beat-N of each host N.
 
     `settings` say where the stores are.
     """
@@ -59,7 +60,12 @@ class Site:
     @property
     def names(self) -> list[str]:
         """The names of all processes of the product."""
-        return [f"{kind}-{host.number}" for host in self.hosts for kind in ("door", "worker", "beat")]
+        return [f"{kind}-{host.number}" for host in self.hosts for kind in ("door", "web", "worker", "beat")]
+
+    @property
+    def fronts(self) -> list[str]:
+        """The names of the processes that answer clients."""
+        return [name for name in self.names if name.startswith(("door", "web"))]
 
     def url(self, host: Host) -> str:
         """The address of a host's door on the public network, past nginx."""
@@ -73,14 +79,16 @@ class Site:
     def start(self, name: str, *, code: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         """Starts a process of the product, perhaps of another release or with another clock. Does not wait for it."""
         kind, _, number = name.partition("-")
-        command = [sys.executable, "-m", "granian", "--host=0.0.0.0", f"--port={DOOR_PORT}", *COMMON, *DOOR]
-        if kind != "door":
+        port, server = (DOOR_PORT, DOOR) if kind == "door" else (WEB_PORT, WEB)
+        command = [sys.executable, "-m", "granian", "--host=0.0.0.0", f"--port={port}", *COMMON, *server]
+        if kind in {"worker", "beat"}:
             options = WORKER if kind == "worker" else ("beat", f"--schedule={self.folder}/{name}.schedule")
             command = [sys.executable, "-m", "celery", "--app=config.celery", *options, f"--hostname={name}@%h"]
         where = code or self.code
         settings = {
             **self.settings,
             **PROVIDER, "FLASHSALE_DEMO": "0", "FLASHSALE_HASHED_STATIC": "0", "FLASHSALE_DB_POOL": "4",
+            "FLASHSALE_DB_IDLE_S": "10",
             "FLASHSALE_HOSTS": ",".join(["127.0.0.1", *map(Cable.PUBLIC.address, DOORS)]),
             "FLASHSALE_TRUSTED_PROXIES": Cable.PUBLIC.address(OUTSIDE), "PYTHONPATH": str(where),
         }  # fmt: skip
@@ -91,10 +99,11 @@ class Site:
             self.processes[name] = process.start()
 
     def wait(self, *names: str) -> None:
-        """Waits until these doors can work."""
+        """Waits until these doors and webs can work."""
         for name in names:
-            address = Cable.PUBLIC.address(int(name.partition("-")[2]))
-            wait_http(f"http://{address}:{DOOR_PORT}/readyz", process=self.processes[name], seconds=READY_S)
+            kind, _, number = name.partition("-")
+            address, port = Cable.PUBLIC.address(int(number)), DOOR_PORT if kind == "door" else WEB_PORT
+            wait_http(f"http://{address}:{port}/readyz", process=self.processes[name], seconds=READY_S)
 
     def stop(self, name: str) -> tuple[float, int | None]:
         """Sends SIGTERM. Returns how long the process took, in seconds, and its exit code."""

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from simulation.processes import Process
+from simulation.scale.rounds import NotPossible
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 THIS_THREAD = "/proc/thread-self/ns/net"
@@ -33,7 +34,7 @@ SIOCETHTOOL = 0x8946
 LEFT_TO_THE_CARD = (0x17, 0x1F, 0x24)
 
 
-class NotAllowed(RuntimeError):
+class NotAllowed(NotPossible):
     """This machine does not let this process make network namespaces. The text says what it refuses."""
 
 

@@ -1,7 +1,7 @@
-"""A crowd in which each person tries to reserve late in the time to claim, and keeps a ledger of it.
+"""A crowd in which people try late, and keep a ledger of it: to reserve, in the time to claim; to pay, in the hold.
 
-No person tries too late: the first request is sent while the claim window is open. So a person who is told `lapsed` has
-lost the turn to a fault, and not to being slow.
+No person tries too late: the first request is sent while the claim window is open, or before the deadline of the hold.
+So a person who is told `lapsed` or `expired` has lost the turn to a fault, and not to being slow.
 """
 
 import asyncio
@@ -20,13 +20,19 @@ from simulation.scale.selling_crowd import Buyer, Crowd
 LOOK_S = 0.25
 # At which part of the claim window a person tries first.
 TRIES = (0.2, 0.9)
+# Such a share of the people pays late in the hold. The others pay at once.
+PAYS_LATE = 1 / 3
 
 
 @dataclass
 class LateCrowd(Crowd):
-    """As Crowd. `seed` gives each person the moment of the first try; `took_s` has how long each step took, by step."""
+    """As Crowd. `seed` gives each person the moment of the first try; `took_s` has how long each step took, by step.
+
+    `hold_s` is how long a hold of the sale lasts. `lapsed` has people who tried in time and were told that it was over.
+    """
 
     seed: int = 0
+    hold_s: float = 0.0
     took_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     lapsed: list[str] = field(default_factory=list)
 
@@ -42,6 +48,12 @@ class LateCrowd(Crowd):
             return
         await asyncio.sleep(left_s * random.Random(f"{self.seed} {buyer.name}").uniform(*TRIES))
         await self.buy_for(http, buyer, who)
+
+    async def before_payment(self, buyer: Buyer, began: float) -> None:
+        """Some people wait until late in the hold. It begins after the request that reserves."""
+        chance = random.Random(f"{self.seed} {buyer.name} pays")
+        if chance.random() < PAYS_LATE:
+            await asyncio.sleep(max(0.0, began + self.hold_s * chance.uniform(*TRIES) - time.monotonic()))
 
     async def _called(self, http: aiohttp.ClientSession, buyer: Buyer) -> float | None:
         """Waits for the call. Returns how long the person has to claim, in seconds; None if the time is over."""
@@ -60,7 +72,8 @@ class LateCrowd(Crowd):
         began, strange = time.monotonic(), len(self.strange)
         shown = await super().send(http, buyer, verb, path, body)
         self.took_s[verb].append(time.monotonic() - began)
-        if any(f"{verb} {buyer.name}:" in text and "lapsed" in text for text in self.strange[strange:]):
+        over = {"reserve": "lapsed", "confirm": "expired"}.get(verb)
+        if over and any(f"{verb} {buyer.name}:" in text and over in text for text in self.strange[strange:]):
             self.lapsed.append(f"{buyer.name} tried in time, and was told that the time is over")
         return shown
 

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,25 +18,32 @@ class PostgresPair:
     """A primary and its standby. Each commit waits until the standby has it on its disk.
 
     After a fail-over the servers have changed places, so that a further round can begin. Usable as a context manager.
+    `ports` are those of the two servers.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True, ports: Sequence[int] = ()) -> None:
         self.folder = folder
         self.durable = durable
         self._numbers = itertools.count(1)
-        self.primary = self._server()
+        self._port, self._other_port = ports or (free_port(), free_port())
+        self.primary = self._server(port=self._port)
         self.standby = self.primary
 
-    def _server(self, copy_of: PostgresServer | None = None, port: int | None = None) -> PostgresServer:
+    def _server(self, *, port: int, copy_of: PostgresServer | None = None) -> PostgresServer:
         number = next(self._numbers)
         return PostgresServer(
-            folder=self.folder / f"server-{number}", port=port or free_port(), durable=self.durable, copy_of=copy_of,
+            folder=self.folder / f"server-{number}", port=port, durable=self.durable, copy_of=copy_of,
             name=f"server_{number}",
         )  # fmt: skip
 
     def url_of(self, *servers: PostgresServer) -> str:
         """The address with these hosts, in this order."""
-        return f"postgres://flashsale@{','.join(f'127.0.0.1:{one.port}' for one in servers)}/postgres"
+        return self.url_of_ports(*(one.port for one in servers))
+
+    @staticmethod
+    def url_of_ports(*ports: int) -> str:
+        """The address with the servers at these ports, in this order."""
+        return f"postgres://flashsale@{','.join(f'127.0.0.1:{port}' for port in ports)}/postgres"
 
     @property
     def url(self) -> str:
@@ -44,7 +52,7 @@ class PostgresPair:
 
     def __enter__(self) -> Self:
         self.primary.start()
-        self.standby = self._server(copy_of=self.primary).start()
+        self.standby = self._server(copy_of=self.primary, port=self._other_port).start()
         self.commits_wait()
         return self
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def _lose_files(master: RedisServer, replica: RedisServer) -> None:
         try:
             server.start()
         except ServerNotReady:
-            call_command("gate_file", dir=server.folder, unchecked=True)
+            call_command("gate_file", dir=server.folder, unchecked=True, stdout=sys.stderr)
             continue
         raise AssertionError("a Redis with a damaged append-only file has started")
     for server in (master, replica):

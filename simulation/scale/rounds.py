@@ -14,6 +14,10 @@ from typing import Any
 from rich.table import Table
 
 
+class NotPossible(RuntimeError):
+    """This machine cannot run an engine. The text says what it lacks."""
+
+
 class Promise(StrEnum):
     """What must hold in each round."""
 

@@ -19,7 +19,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import close_old_connections
 
-from flashsale.life import schedule
+from flashsale.gate.client import GateDown
+from flashsale.life import sale_control, schedule
 from flashsale.life.audit import Verdict, audit
 from flashsale.models import Channel, PartnerKey, Reservation, Sale
 from flashsale.models.reservation import ReservationUnit
@@ -47,7 +48,7 @@ def doors(count: int, *, folder: Path, env: Mapping[str, str]) -> Iterator[list[
             process = Process(
                 name=f"door-{number}", command=[sys.executable, "-m", "granian", *where],
                 log=folder / f"door-{number}.log", cwd=settings.BASE_DIR,
-                env={"DJANGO_SETTINGS_MODULE": "config.settings", **env},
+                env={"DJANGO_SETTINGS_MODULE": "config.settings", "FLASHSALE_DB_IDLE_S": "10", **env},
             )  # fmt: skip
             started.append((f"http://127.0.0.1:{port}", stack.enter_context(process)))
         for address, process in started:
@@ -55,7 +56,7 @@ def doors(count: int, *, folder: Path, env: Mapping[str, str]) -> Iterator[list[
         yield [address for address, _ in started]
 
 
-def publish(code: str, units: int, *, claim_s: int = 600) -> tuple[Sale, str]:
+def publish(code: str, units: int, *, claim_s: int = 600, hold_s: int = 900) -> tuple[Sale, str]:
     """A sale that opens in a few seconds, and the key of the partner that sells in it."""
     now = datetime.now(UTC)
     campaign = schedule.plan_campaign(
@@ -63,7 +64,7 @@ def publish(code: str, units: int, *, claim_s: int = 600) -> tuple[Sale, str]:
         channels=[{"code": CHANNEL, "name": "Lazada", "payment_accounts": "partner"}],
     )  # fmt: skip
     sale = schedule.plan_sale(
-        campaign=campaign, code=code, name=code, claim_s=claim_s,
+        campaign=campaign, code=code, name=code, claim_s=claim_s, hold_s=hold_s,
         opens_at=now + timedelta(minutes=30), closes_at=now + timedelta(hours=2),
         offers=[{"sku": SKU, "name": "Phone", "price": 1799000}], rate_per_s=100_000, max_entries=20_000,
         lines=[{"code": CHANNEL, "channels": [CHANNEL], "stock": {SKU: units}}],
@@ -114,12 +115,16 @@ def play_crowd(fault: Fault, seed: int, *, sale: Sale, crowd: Crowd, buyers: int
     fault.strike()
     buying.join(PATIENCE_S)
     close_old_connections()
-    return Round(fault, sum(bool(buyer.order) for buyer in crowd.buyers), stood_s(crowd.sold_at, struck), {
+    found = Round(fault, sum(bool(buyer.order) for buyer in crowd.buyers), stood_s(crowd.sold_at, struck), {
         Promise.KEPT: list(lost(crowd)),
         Promise.ONCE: list(sold_twice(sale)),
         Promise.ANSWERED: [*crowd.strange, *(f"{one.name} has no order" for one in crowd.buyers if not one.order)],
         Promise.AUDIT: [str(one) for one in audit(campaign=sale.campaign.code) if one.verdict is Verdict.BROKEN],
     })  # fmt: skip
+    # Its ticks would cost the next round time.
+    with suppress(ValidationError, GateDown):
+        sale_control.close_early(sale=sale)
+    return found
 
 
 def wait_until_known(url: str, key: str) -> None:

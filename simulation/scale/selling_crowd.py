@@ -80,17 +80,22 @@ class Crowd:
 
     async def buy_for(self, http: aiohttp.ClientSession, buyer: Buyer, who: Mapping[str, str]) -> None:
         """A buyer with a place reserves and pays. Sets what it was told."""
+        began = time.monotonic()
         items = {"place": buyer.place, "items": [{"sku": self.sku, "quantity": 1}]}
         held = await self.send(http, buyer, "reserve", f"{self.line}/reserve", items)
         buyer.reservation, buyer.amount = held.get("reservation", ""), held.get("amount", 0)
         if not buyer.reservation:
             return
+        await self.before_payment(buyer, began)
         contact = {"name": "Pembeli", "address": "Jl. Melati 5", "phone": who["phone"], "email": who["email"]}
         body = {"identity": who, "contact": contact, "language": "id", "price": buyer.amount}
         body |= {"method": "partner", "instrument": f"P-{buyer.name}"}
         paid = await self.send(http, buyer, "confirm", f"/v1/reservations/{buyer.reservation}/confirm", body)
         if paid.get("state") == "confirmed":
             buyer.order = buyer.reservation
+
+    async def before_payment(self, buyer: Buyer, began: float) -> None:
+        """What a buyer waits for before it pays. `began` is when it began to reserve (monotonic clock)."""
 
     async def ask_again(self, buyers: Sequence[Buyer]) -> None:
         """Sends the reservation of each buyer again to every door, with the same key: it must get the same answer."""

@@ -9,13 +9,13 @@ from pytest_django import Settings
 
 from flashsale.gate import bridge, client, due_sales, inspect, keys, metrics, refusal_counts, restored, sale_cards
 from flashsale.gate.client import GateDown
-from flashsale.life import rebuild, sale_control, tick
+from flashsale.life import rebuild, sale_control, schedule, tick
 from flashsale.management.doctor.redis import redis_rights, redis_servers
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome
 from simulation.redis_topology import Cluster, ask, fact, wait_for
 from simulation.scale import redis_faults
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
+from tests.factories import PHONE, Shopper, card_of, draft_sale, poco_campaign, tend
 from tests.faults import redis_rounds
 from tests.faults.steps import NAMES, broken, buy, called, check, close_gate, halfway, recover, refused_by_the_gate
 
@@ -163,8 +163,9 @@ def test_no_cluster_is_down_and_says_so(settings: Settings, own_gate: None, clus
     bridge.run(close_gate())
     with pytest.raises(GateDown, match="no node of the cluster tells the slots"):
         bridge.run(client.wall_ms())
+    draft = draft_sale(poco_campaign(), stock={PHONE: 1})
     with pytest.raises(GateDown, match="no node of the cluster tells the slots"):
-        lobby_sale(stock={PHONE: 1})
+        schedule.publish(sale=draft)
     settings.REDIS_URL = cluster.url
     bridge.run(close_gate())
     sale = Sale.objects.get()

@@ -34,7 +34,7 @@ def run(**options: Any) -> str:
 def check_program(tmp_path: Path) -> str:
     """The server under the name of its checker: this program is both."""
     named = tmp_path / f"{find_program().name.partition('-')[0]}-check-aof"
-    named.symlink_to(find_program())
+    named.symlink_to(find_program().resolve())
     return str(named)
 
 

@@ -15,6 +15,22 @@ TOP = {
     "NOTICE",
 }  # fmt: skip
 NAMELESS = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
+# Modules of the product that read the clock of their machine. They serve staff, or write down when something was. Any
+# other one compares deadlines that many processes share, and reads flashsale/rules/wall_clock.py.
+OWN_CLOCK = {
+    "gate": {"untrusted_peers"},
+    "life": {
+        "alarm_conditions", "alarms", "audit_after_sale", "audit_events", "bank_account", "case_desk", "erase",
+        "erase_person", "events", "find_person", "forget_contacts", "held_folder", "key_use",
+        "listed_values", "monitor",
+        "person_data", "person_requests", "rebuild", "rehearsal_copy", "rehearse", "retention",
+        "samples", "sandbox", "sandbox_calls", "schedule", "score", "settlement", "staff_accounts",
+        "staff_session", "taken_away", "trail_keys", "waiting_money",
+    },
+    "rules": {"wall_clock"},
+    "web": {"calendar", "metrics_page", "sessions"},
+}  # fmt: skip
+READS_CLOCK = re.compile(r"timezone\.now\(|(?<![\w.])time\.time(_ns)?\(|datetime\.now\(")
 # In halves, so that the pattern does not match this line.
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 FOREIGN = re.compile(r"(^|/)(static/vendor|migrations|locale)/")
@@ -82,6 +98,17 @@ def test_tests_run_coroutines_in_a_thread_of_their_own() -> None:
 def test_files_are_finished() -> None:
     lines = ((file, line) for file in PROGRAMS for line in _text(file).splitlines())
     assert [f"{_name(file)}: {line.strip()}" for file, line in lines if UNFINISHED.search(line)] == []
+
+
+def test_deadlines_are_compared_with_the_clock_of_redis_and_not_with_that_of_a_machine() -> None:
+    rooms = ("books", "gate", "life", "providers", "rules", "web")
+    reading = [
+        file.relative_to(ROOT / "flashsale")
+        for file in PYTHON
+        if READS_CLOCK.search(_text(file)) and file.is_relative_to(ROOT / "flashsale")
+    ]
+    found = {(path.parts[0], path.with_suffix("").name) for path in reading if path.parts[0] in rooms}
+    assert found == {(room, name) for room, names in OWN_CLOCK.items() for name in names}
 
 
 def test_names_say_what_is_inside() -> None:

@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from flashsale.rules import lottery
+from flashsale.rules.clock import hold_grace_ms
 from simulation import checks, drand, order_checks
 from simulation.journal import Answer, Journal
 from simulation.observations import Observations, observed_reservations
@@ -200,13 +201,15 @@ def test_a_person_who_is_passed_over_is_found() -> None:
 
 
 def test_a_late_confirmation_is_found() -> None:
-    observed = _observed(_reserve("ani", "r1"), _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
+    ends = OPENS + 100 + HOLD + hold_grace_ms(HOLD) + checks.CLOCK_SLACK_MS
 
-    assert not checks.late_refused(observed, list(observed_reservations(observed))).held
+    for at_ms, held in ((ends, True), (ends + 50, False)):
+        observed = _observed(_reserve("ani", "r1"), _confirm("ani", "r1", at_ms=at_ms))
+        assert checks.late_refused(observed, list(observed_reservations(observed))).held is held
 
 
 def test_a_confirmation_is_late_by_the_lines_clock() -> None:
-    at = OPENS + 100 + HOLD + 300
+    at = OPENS + 100 + HOLD + hold_grace_ms(HOLD) + 300
     documents = [_answer("everyone", "status", at - age, now=at - age - lag) for age, lag in ((900, 700), (400, 200))]
     observed = _observed(_reserve("ani", "r1"), *documents, _confirm("ani", "r1", at_ms=at))
 
