@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 # What may follow a command on its line.
 END = re.compile(r"\s(?:#|&&|\|\||\||>|<)\s|`|\s{3,}|$|;\s")
-VERBS = {"up", "run", "exec", "stop", "restart", "build", "ps", "logs"}
+VERBS = {"up", "run", "exec", "stop", "kill", "restart", "build", "ps", "logs"}
 OPTIONS = {
-    "--build", "--detach", "--scale", "--rm", "--no-deps", "--volume", "--follow", "--since", "-T",
+    "--build", "--detach", "--scale", "--rm", "--no-deps", "--volume", "--follow", "--since", "--signal", "-T",
 }  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_every_service_that_compose_is_told_to_run_exists() -> None:
             elif word.startswith("-"):
                 name = word.partition("=")[0]
                 assert name in OPTIONS, (verb, words)
-                skip = name in {"--scale", "--volume", "--since"} and "=" not in word
+                skip = name in {"--scale", "--volume", "--since", "--signal"} and "=" not in word
             elif verb in {"run", "exec"}:
                 assert word in services, (verb, words)
                 break  # what follows is a command inside the container
