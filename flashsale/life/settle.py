@@ -73,6 +73,7 @@ from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules import wall_clock
+from flashsale.rules.clock import hold_grace_ms
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
@@ -365,7 +366,9 @@ async def _retake(card: SaleCard, line: LineCard, held: HeldRequest) -> Outcome:
     if isinstance(figures, Outcome):
         return figures
     promised = ceil(figures.open_claims * figures.expected)
-    return await scripts.retake(card, line, held=held, promised=promised, called=figures.called, kept_ms=RETAKE_KEEP_MS)
+    # Holds end some time after they come due (life/expire.py); units for late money need no longer time than this.
+    kept_ms = RETAKE_KEEP_MS - hold_grace_ms(card.hold_ms)
+    return await scripts.retake(card, line, held=held, promised=promised, called=figures.called, kept_ms=kept_ms)
 
 
 @transaction.atomic

@@ -17,7 +17,7 @@ from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from simulation.redis_server import RedisServer
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, refusal, tend
+from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, refusal, tend
 from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, recover, refused_by_the_gate, wipe
 from tests.races.crowd import at_once
 
@@ -174,7 +174,7 @@ class TestTwoAtOnce:
     def _publish_beside_a_door(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Sale, list[int]]:
         with monkeypatch.context() as patch:
             patch.setattr(schedule, "rebuild", lambda **_: None)
-            sale = lobby_sale()
+            sale = schedule.publish(sale=draft_sale())
         fill = rebuild._fill_gate
 
         def slowly(campaign: int, raised: dict[str, int]) -> None:
