@@ -87,10 +87,12 @@ def _due(now: datetime) -> "QuerySet[Refund]":
     return due.prefetch_related("attempt__refunds")
 
 
+@transaction.atomic
 def _claim(attempt: int) -> list[Refund]:
     """Takes the due refunds of one attempt, so that the sweep does not ask at the same time."""
     now = wall_clock.now()
-    rows = list(_due(now).filter(attempt=attempt))
+    # Locked, because a refund that another process settles meanwhile has no next look.
+    rows = list(_due(now).filter(attempt=attempt).select_for_update(of=("self",)))
     Refund.objects.filter(pk__in=[row.pk for row in rows]).update(next_look_at=now + LEASE)
     return rows
 

@@ -6,10 +6,12 @@ Deadlines come from Redis and PostgreSQL, and many processes on many hosts compa
 must not end a hold too early, and must not accept one that has ended. So each process asks Redis for its time once a
 second, and counts on from the last answer with a clock of the machine that no person sets:
 
-    now = time of Redis in the last answer + what has passed here since that answer
+    now = what has passed here + an offset, which each answer of Redis may correct
 
-* The answer was on its way for a while, so the result may be wrong by half of that time. Answers that took longer than
-  ROUND_TRIP_S_MAX do not count, if there is a better one.
+* Redis read its clock somewhere between the question and the answer. So an answer says between which two times it is
+  now, and no more. The process keeps the time that it has while that lies between the two, and else takes the nearer
+  one. At first it has the machine's own time. So an answer that took long does no harm, and the clock is wrong by less
+  than the fastest answer took.
 * Redis is away: the process counts on. A clock of a machine drifts by less than 2 s in an hour.
 * Redis has not answered since the process began: PostgreSQL's clock counts (life/measure_clock.py). Without both, it is
   the machine's own clock.
@@ -21,26 +23,19 @@ Logs, metrics, and work of staff that no deadline depends on use the machine's o
 
 import time
 from datetime import UTC, datetime
-from typing import NamedTuple
+from math import inf
 
-# As long as a call of Redis may take. Only a process that was busy takes longer.
-ROUND_TRIP_S_MAX = 1.0
 # It also counts the time in which the machine slept. Linux has it.
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-class _Reading(NamedTuple):
-    """The time of a store (s since 1970) at a moment of our own count (s)."""
-
-    wall_s: float
-    at_s: float
 
 
 class WallClock:
     """Counts on from the last time that a store has told. All methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self._last: _Reading | None = None
+        # Seconds since 1970 at a count of 0, and the count at the last answer.
+        self._offset_s: float | None = None
+        self._noted_at = -inf
 
     @staticmethod
     def elapsed_s() -> float:
@@ -50,29 +45,28 @@ class WallClock:
     @property
     def is_measured(self) -> bool:
         """Whether a store has told its time since this process began."""
-        return self._last is not None
+        return self._offset_s is not None
 
     @property
     def age_s(self) -> float:
         """How long ago the last reading was, in seconds; infinite without one."""
-        return self.elapsed_s() - self._last.at_s if self._last else float("inf")
+        return self.elapsed_s() - self._noted_at
 
     def note(self, at_ms: int, *, asked_at: float) -> None:
         """Notes the time that a store has just told (ms since 1970). `asked_at` is `elapsed_s` before the question."""
         answered_at = self.elapsed_s()
-        if answered_at - asked_at <= ROUND_TRIP_S_MAX or self._last is None:
-            self._last = _Reading(at_ms / 1000, (asked_at + answered_at) / 2)
+        known = time.time() - answered_at if self._offset_s is None else self._offset_s
+        earliest, latest = at_ms / 1000 - answered_at, at_ms / 1000 - asked_at
+        self._offset_s, self._noted_at = min(max(known, earliest), latest), answered_at
 
     def forget(self) -> None:
         """Forgets what was measured, as in a new process."""
-        self._last = None
+        self._offset_s, self._noted_at = None, -inf
 
     def time_s(self) -> float:
         """The time in seconds since 1970."""
-        last = self._last
-        if last is None:
-            return time.time()
-        return last.wall_s + self.elapsed_s() - last.at_s
+        offset_s = self._offset_s
+        return time.time() if offset_s is None else offset_s + self.elapsed_s()
 
     def time_ms(self) -> int:
         """The time in whole ms since 1970."""

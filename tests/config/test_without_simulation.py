@@ -14,7 +14,7 @@ from config import secrets
 
 ROOT = Path(settings.BASE_DIR)
 # What the Dockerfile copies.
-IMAGE = ("config", "docs/admin.md", "docs/id", "flashsale", "manage.py", "requirements.txt")
+IMAGE = ("config", "docs/admin.md", "docs/id", "docs/operate.md", "flashsale", "manage.py", "requirements.txt")
 # Runs a program without other copies of `simulation`: a development environment may have the project on sys.path.
 ISOLATED = """
 import pathlib, runpy, sys

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.db import Error, connection
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
@@ -180,7 +180,10 @@ def sweep(hearing: Hearing) -> None:
         assert time.monotonic() < until, "payments stay open"
         now = timezone.now()
         PaymentAttempt.objects.filter(next_look_at__gt=now).update(next_look_at=now)
-        Refund.objects.filter(**of_gateway, next_look_at__gt=now).update(next_look_at=now)
+        with transaction.atomic():
+            # A refund that a worker settles meanwhile has no next look.
+            later = Refund.objects.filter(**of_gateway, next_look_at__gt=now).select_for_update(of=("self",))
+            Refund.objects.filter(pk__in=[row.pk for row in later]).update(next_look_at=now)
         for work in (inbox.read_inbox, sweep_payments.settle_ended_holds, sweep_payments.look_due, refund.refund_due):
             work()
         hearing.look()

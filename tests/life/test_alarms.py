@@ -299,7 +299,7 @@ def test_a_redis_with_trouble_is_an_alarm_and_one_that_does_not_answer_ends_none
 def test_every_alarm_of_the_list_has_texts_that_fit_its_facts() -> None:
     facts = {
         "sale": "s", "titles": "t", "seconds": 5, "account": "a", "count": 3, "channel": "c", "why": "w", "words": "x",
-        "ms": 9,
+        "ms": 9, "round": 7, "minutes": 4,
     }  # fmt: skip
     for code, kind in ALARMS.items():
         assert kind.code == code
