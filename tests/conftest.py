@@ -37,7 +37,7 @@ GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Checks which files hold tests of the books, and gives tests with servers or a browser a second try."""
+    """Checks which files hold tests of the books, and gives each test a second try."""
     _refuse_unnamed_books(items)
     _try_twice(items)
 
@@ -50,16 +50,15 @@ def _refuse_unnamed_books(items: list[pytest.Item]) -> None:
 
 
 def _try_twice(items: list[pytest.Item]) -> None:
-    """A test with servers or a browser runs once more before it counts as failed. The end of the run names it.
+    """A test runs once more before it counts as failed. The end of the run names it.
 
-    A busy machine may stop a server for longer than a test can wait. A real fault fails both times, or it is named.
-    `make soak` gives no second try.
+    A busy machine may stop a server or a thread for longer than a test can wait. A real fault fails both times, or it
+    is named. `make soak` gives no second try.
     """
     if "FLASHSALE_SOAK" in os.environ:
         return
     for item in items:
-        if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
