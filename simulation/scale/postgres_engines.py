@@ -14,9 +14,9 @@ from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from simulation.scale import postgres_faults, selling
 from simulation.scale.postgres_pair import PostgresPair
-from simulation.scale.rounds import Fault, NotPossible, Round, play
+from simulation.scale.rounds import Fault, NotPossible, Round
 
-DOORS, TOGETHER = 2, 8
+DOORS = 2
 # Where the two servers of the pair listen, for the process that starts them.
 PORTS = "FLASHSALE_SCALE_PORTS"
 
@@ -58,7 +58,7 @@ def play_pgbouncer(
         raise NotPossible("PgBouncer is not installed: apt-get install pgbouncer")
     with ExitStack() as stack:
         url = os.environ["DATABASE_URL"]
-        stack.enter_context(PostgresServer(folder=folder / "postgres", port=_port_of(url)))
+        stack.enter_context(PostgresServer(folder=folder / "postgres", port=selling.port_of(url)))
         bouncer = stack.enter_context(PgBouncer(folder=folder / "pgbouncer", port=free_port(), url=url))
         env = {"DATABASE_URL": bouncer.url(), "FLASHSALE_DB_POOLER": "transaction"}
         faults = postgres_faults.pgbouncer_faults(bouncer)
@@ -78,19 +78,7 @@ def _play(
     claim_s: int,
 ) -> Iterator[Round]:
     """Plays these faults at two doors with a Redis of their own. `env` is for the doors."""
-    stack.enter_context(RedisServer(folder=folder / "redis", port=_port_of(os.environ["REDIS_URL"])))
+    stack.enter_context(RedisServer(folder=folder / "redis", port=selling.port_of(os.environ["REDIS_URL"])))
     call_command("migrate", verbosity=0, interactive=False)
     addresses = stack.enter_context(selling.doors(DOORS, folder=folder, env=env))
-
-    def one_round(fault: Fault, number: int) -> Round:
-        code = f"postgres-{number}-{os.urandom(3).hex()}"
-        return selling.play_round(
-            fault, number, code=code, addresses=addresses, buyers=size, together=TOGETHER, claim_s=claim_s
-        )
-
-    chosen = [one for one in faults if any(text in one.name for text in named)]
-    yield from play(chosen, rounds, one_round, seed=seed)
-
-
-def _port_of(url: str) -> int:
-    return int(url.rpartition(":")[2].partition("/")[0])
+    yield from selling.play_faults(faults, addresses, named=named, rounds=rounds, seed=seed, size=size, claim_s=claim_s)

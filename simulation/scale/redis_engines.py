@@ -14,9 +14,9 @@ from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from simulation.redis_topology import Cluster, Replicated
 from simulation.scale import redis_faults, selling
-from simulation.scale.rounds import Fault, Round, play
+from simulation.scale.rounds import Fault, Round
 
-DOORS, TOGETHER = 2, 8
+DOORS = 2
 
 
 def sentinel_environment(folder: Path) -> dict[str, str]:
@@ -75,23 +75,13 @@ def _play(
     claim_s: int,
 ) -> Iterator[Round]:
     with ExitStack() as stack:
-        postgres, limits = (_port_of(os.environ[name]) for name in ("DATABASE_URL", "LIMITS_URL"))
+        postgres, limits = (selling.port_of(os.environ[name]) for name in ("DATABASE_URL", "LIMITS_URL"))
         stack.enter_context(PostgresServer(folder=folder / "postgres", port=postgres))
         stack.enter_context(RedisServer(folder=folder / "limits", port=limits))
         ports = [port for _, port in redis_address.parse(settings.REDIS_URL).hosts]
         faults = stack.enter_context(start(folder / "redis", ports))
         call_command("migrate", verbosity=0, interactive=False)
         addresses = stack.enter_context(selling.doors(DOORS, folder=folder, env={}))
-
-        def one_round(fault: Fault, number: int) -> Round:
-            code = f"redis-{number}-{os.urandom(3).hex()}"
-            return selling.play_round(
-                fault, number, code=code, addresses=addresses, buyers=size, together=TOGETHER, claim_s=claim_s
-            )
-
-        chosen = [one for one in faults if any(text in one.name for text in named)]
-        yield from play(chosen, rounds, one_round, seed=seed)
-
-
-def _port_of(url: str) -> int:
-    return int(url.rpartition(":")[2].partition("/")[0])
+        yield from selling.play_faults(
+            faults, addresses, named=named, rounds=rounds, seed=seed, size=size, claim_s=claim_s
+        )

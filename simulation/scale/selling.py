@@ -1,6 +1,7 @@
 """Doors that sell to a crowd while a fault strikes, and the crowd's own record against PostgreSQL afterwards."""
 
 import asyncio
+import os
 import random
 import sys
 import threading
@@ -26,10 +27,12 @@ from flashsale.models import Channel, PartnerKey, Reservation, Sale
 from flashsale.models.reservation import ReservationUnit
 from flashsale.rules.identity import Axis
 from simulation.processes import Process, free_port, wait_http
-from simulation.scale.rounds import Fault, Promise, Round
+from simulation.scale.rounds import Fault, Promise, Round, play
 from simulation.scale.selling_crowd import Crowd
 
 SKU, CHANNEL = "POCO-M3-4-64", "lazada"
+# So many buyers are at work at once.
+TOGETHER = 8
 DOOR = ("--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1", "--no-access-log", "--workers", "1")
 # Up to so many parts of the buyers are served before the fault strikes.
 BEFORE = (0.15, 0.5)
@@ -94,6 +97,33 @@ def play_round(
     for address in addresses:
         wait_until_known(f"{address}{crowd.line}/enter", key)
     return play_crowd(fault, seed, sale=sale, crowd=crowd, buyers=buyers, together=together)
+
+
+def play_faults(
+    faults: Sequence[Fault],
+    addresses: Sequence[str],
+    *,
+    named: Sequence[str],
+    rounds: int,
+    seed: int,
+    size: int,
+    claim_s: int,
+) -> Iterator[Round]:
+    """Plays the faults whose name has one of these texts, each so many times, with a crowd of `size` and a new sale."""
+
+    def one_round(fault: Fault, number: int) -> Round:
+        code = f"scale-{number}-{os.urandom(3).hex()}"
+        return play_round(
+            fault, number, code=code, addresses=addresses, buyers=size, together=TOGETHER, claim_s=claim_s
+        )
+
+    chosen = [one for one in faults if any(text in one.name for text in named)]
+    yield from play(chosen, rounds, one_round, seed=seed)
+
+
+def port_of(url: str) -> int:
+    """The port that an address of a store names."""
+    return int(url.rpartition(":")[2].partition("/")[0])
 
 
 def line_of(sale: Sale) -> str:
