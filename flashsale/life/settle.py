@@ -191,10 +191,10 @@ _settling: Batcher[Answer, Settled] = Batcher("settle-payments", settle_all)
 
 
 def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[Settled]:
-    now = wall_clock.now()
     with transaction.atomic():
         rows = orders.lock_reservations({owners[answer.reference] for answer in answers})
         attempts = orders.lock_attempts([answer.reference for answer in answers])
+        now = wall_clock.now()  # after the locks, so that no change is dated before the one that it waited for
         settled, changes = [], []
         replies: list[tuple[int, Reply, Change]] = []
         for at, answer in enumerate(answers):

@@ -1,5 +1,6 @@
 """The story counts letters about orders: a letter that is missing, doubled or to a partner's buyer breaks its check."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from flashsale.life import notify
 from flashsale.models import Channel, Notice, Reservation
 from simulation import order_letters
 from simulation.outbox import SEPARATOR, Mail, Outbox
-from tests.faults.steps import buy, called
+from tests.faults.steps import buy, called, end, paid_elsewhere, told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,6 +45,33 @@ def test_one_letter_for_each_confirmed_order_holds_and_none_or_two_or_one_of_a_p
     assert order_letters.counted(story(letters), sales=[sale.code]).held
     Channel.objects.update(order_letters=False)
     assert not order_letters.counted(story(letters), sales=[sale.code]).held
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_letter_about_an_ended_hold_may_precede_late_money_but_no_second_one_and_none_to_those_who_never_paid() -> (
+    None
+):
+    sale, (ani, budi) = called("ani", "budi")
+    Channel.objects.update(order_letters=True)
+    reference = paid_elsewhere(ani)
+    end(sale)
+    ended = sent_now()
+    assert told(reference) == "paid"
+    confirmed = sent_now()
+    letters = order_letters.counted(story(ended + confirmed), sales=[sale.code])
+    assert (letters.held, letters.found) == (True, "1 confirmed, 1 expired, 0 refunded")
+    assert not order_letters.counted(story(ended * 2 + confirmed), sales=[sale.code]).held
+    never = str(budi.reserve().id)
+    end(sale)
+    strange = replace(ended[0], message_id=f"<expired-9-{never}@flashsale>")
+    assert not order_letters.counted(story([*ended, *confirmed, strange]), sales=[sale.code]).held
+
+
+def sent_now() -> list[Mail]:
+    """The one letter that is due now."""
+    mail.outbox.clear()
+    assert notify.send_due() == 1
+    return sent()
 
 
 def test_a_mail_is_read_once_and_only_when_it_is_whole(tmp_path: Path) -> None:
