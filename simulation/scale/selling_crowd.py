@@ -47,6 +47,8 @@ class Crowd:
     sku: str
     buyers: list[Buyer] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
+    # How many requests each server has not answered yet.
+    under_way: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     repeated: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
@@ -123,6 +125,7 @@ class Crowd:
             assert time.monotonic() < deadline, f"{verb} {buyer.name}: {self.answers}"
             servers = self.webs if verb == "confirm" else self.doors
             server = servers[turn % len(servers)]
+            self.under_way[server] += 1
             try:
                 async with http.post(f"{server}{path}", json=body, headers=headers) as answer:
                     shown = await answer.json(content_type=None)
@@ -132,6 +135,8 @@ class Crowd:
                 lost |= not isinstance(error, aiohttp.ClientConnectorError)
                 await asyncio.sleep(AGAIN_S)
                 continue
+            finally:
+                self.under_way[server] -= 1
             code = shown.get("code", "")
             self.answers[f"{verb} {status} {code}".strip()] += 1
             if status in {202, 429, 503} or code in WAITS:

@@ -120,13 +120,13 @@ def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
         time.sleep(0.05)
 
 
-def in_the_middle(table: str, crowd: Crowd, end: Callable[[], Any], has_begun: Callable[[], bool]) -> Any:
-    """Calls `end` while requests wait for a lock of this table in PostgreSQL. The lock goes when the end has begun."""
+def in_the_middle(table: str, crowd: Crowd, server: str, end: Callable[[], Any], has_begun: Callable[[], bool]) -> Any:
+    """Ends a server while its requests wait for a lock of this table in PostgreSQL. The lock goes when that begins."""
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
             before = None
-            while before != (before := crowd.answers.total()):
+            while before != (before := crowd.answers.total()) or not crowd.under_way[server]:
                 time.sleep(1.0)
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass", [table])
             assert cursor.fetchone()[0] > 0
@@ -178,14 +178,14 @@ def stop_each(site: Site, crowd: Crowd) -> dict[str, float]:
 
     def stopped(name: str, table: str) -> float:
         sold_more()
-        seconds, code = in_the_middle(table, crowd, lambda: site.stop(name), lambda: site.refuses(name))
+        seconds, code = in_the_middle(table, crowd, site.url(name), lambda: site.stop(name), lambda: site.refuses(name))
         assert code == 0, site.processes[name].last_log_lines()
         return float(seconds)
 
     sold_more()
     # The control: the crowd notices a process that does not stop in order.
     killed = site.processes["second door"]
-    in_the_middle("flashsale_reservation", crowd, killed.kill, lambda: not killed.running)
+    in_the_middle("flashsale_reservation", crowd, site.url("second door"), killed.kill, lambda: not killed.running)
     crowd.doors, crowd.webs = [site.url("door")], [site.url("web")]
     sold_more()
     assert any("ClientConnectorError" not in failure for failure in crowd.failures)
