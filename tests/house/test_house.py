@@ -33,6 +33,8 @@ OWN_CLOCK = {
 READS_CLOCK = re.compile(r"timezone\.now\(|(?<![\w.])time\.time(_ns)?\(|datetime\.now\(")
 # In halves, so that the pattern does not match this line.
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+# What a merge of two branches leaves where both have changed the same lines.
+UNMERGED = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
 FOREIGN = re.compile(r"(^|/)(static/vendor|migrations|locale)/")
 
 
@@ -46,6 +48,23 @@ def _ours() -> list[Path]:
 
 FILES = _ours()
 PYTHON = [file for file in FILES if file.suffix == ".py"]
+TEXTS = {
+    ".py",
+    ".lua",
+    ".js",
+    ".css",
+    ".html",
+    ".md",
+    ".txt",
+    ".in",
+    ".toml",
+    ".yml",
+    ".yaml",
+    ".json",
+    ".conf",
+    ".ini",
+    ".sh",
+}
 PROGRAMS = [file for file in FILES if file.suffix in {".py", ".lua", ".js", ".css", ".html"}]
 
 
@@ -98,6 +117,12 @@ def test_tests_run_coroutines_in_a_thread_of_their_own() -> None:
 def test_files_are_finished() -> None:
     lines = ((file, line) for file in PROGRAMS for line in _text(file).splitlines())
     assert [f"{_name(file)}: {line.strip()}" for file, line in lines if UNFINISHED.search(line)] == []
+
+
+def test_no_file_has_two_versions_of_a_passage() -> None:
+    texts = [file for file in FILES if file.suffix in TEXTS]
+    assert len(texts) > 1000
+    assert [_name(file) for file in texts if UNMERGED.search(_text(file))] == []
 
 
 def test_deadlines_are_compared_with_the_clock_of_redis_and_not_with_that_of_a_machine() -> None:
