@@ -20,7 +20,7 @@ from simulation.shopper import Shopper
 from simulation.story import CHANNEL_SHARES, Story, publish, wait_for
 
 WRONGED, PUBLIC, AGAIN = "wronged", "public", "{}-again"
-# One unit is kept for appeals. The plan publishes this number.
+# One unit is kept for appeals, if more came back than the wronged buyers need. The plan publishes this number.
 RESERVE = 1
 # Share of the other units for people who stood in line on 26 January. The public gets the rest.
 OLD_LINES = 0.8
@@ -38,18 +38,18 @@ def play(story: Story, source: Sale) -> Sale:
     # People may be done before the first sale is over. Its line can be carried over only when it no longer grows.
     wait_for(lambda: _over(source), seconds=story.timing.open_s)
     sale = _sale(story, source)
-    plans = _plan(story, source, sale)
+    plans, kept = _plan(story, source, sale)
     done = wait_for(lambda: all(_carried_out(plan) for plan in plans), seconds=CARRIED_OUT_S)
     publish(sale)
     late = appeals.decide_late(story, source)
     invitations = invitation_letters(story, sale, shows=WRONGED)
     units = {line.code: line.units.count() for line in sale.allocations.all()}
     story.announce(sale, units)
-    people, lines, kept = _people(story, units[PUBLIC])
+    people, lines, old_shoppers = _people(story, units[PUBLIC])
     shares = ", ".join(f"{count} {line}" for line, count in units.items())
     story.show_progress(f"29 January: {sum(units.values())} units came back ({shares}), {len(people)} people")
     refills = {line.code: _refills_until(line, story) for line in sale.allocations.all()}
-    attendance = story.send_crowd(sale, people, lines, old_shoppers=kept, refills_until=refills)
+    attendance = story.send_crowd(sale, people, lines, old_shoppers=old_shoppers, refills_until=refills)
     for line in sale.allocations.all():
         story.observed.units[CODE, line.code] += Move.objects.filter(target=line, plan=None).count()
         story.observed.rolling.add((CODE, line.code))
@@ -62,7 +62,7 @@ def play(story: Story, source: Sale) -> Sale:
         tranches=units,
         late_appeals=late,
     )
-    found = [*checks.check_all(story.observed), traceable(story, source, RESERVE), invitations]
+    found = [*checks.check_all(story.observed), traceable(story, source, kept), invitations]
     carried = Check(10, "Celery carries out the plans", done, f"{len(plans)} plans", "all carried out")
     story.add_checks(
         "29 January",
@@ -116,20 +116,27 @@ def _sale(story: Story, source: Sale) -> Sale:
     )
 
 
-def _plan(story: Story, source: Sale, sale: Sale) -> list[Reallocation]:
-    """Makes one plan for each line, in the order of the tranches. A dry run gives the number of units to share."""
+def _plan(story: Story, source: Sale, sale: Sale) -> tuple[list[Reallocation], int]:
+    """Makes one plan for each line, in the order of the tranches. Returns them and the number of units that are kept.
+
+    A dry run gives the number of units to share.
+    """
     lines = {line.code: line for line in sale.allocations.all()}
-    available = reallocate.forecast(source=source, target=lines[PUBLIC], reserve=RESERVE).moves
-    first = min(available, len(wronged_by_reservation(story)) + appeals.LATE - RESERVE)
+    returned = reallocate.forecast(source=source, target=lines[PUBLIC], reserve=0).moves
+    wronged = len(wronged_by_reservation(story))
+    kept = max(0, min(RESERVE, returned - wronged))
+    available = returned - kept
+    first = min(available, wronged + appeals.LATE - RESERVE)
     old = round((available - first) * OLD_LINES)
     shares = {WRONGED: first} | {AGAIN.format(code): round(old * share) for code, share in CHANNEL_SHARES.items()}
     now = datetime.now(UTC)
     tranches: list[tuple[str, int | None]] = [*shares.items(), (PUBLIC, None)]
-    return [
-        reallocate.plan(source=source, target=lines[line], reserve=RESERVE, units=units, due_at=now, by=story.staff[0])
+    plans = [
+        reallocate.plan(source=source, target=lines[line], reserve=kept, units=units, due_at=now, by=story.staff[0])
         for line, units in tranches
         if units is None or units > 0
     ]
+    return plans, kept
 
 
 def _carried_out(plan: Reallocation) -> bool:
