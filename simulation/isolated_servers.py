@@ -12,7 +12,7 @@ from pathlib import Path
 from django.core.management import call_command
 
 from simulation.postgres_server import PostgresServer
-from simulation.processes import free_port
+from simulation.processes import end_in_order_on_signals, free_port
 from simulation.redis_server import RedisServer
 
 # The folder of all files of the run; set only in the restarted process, whose settings name the new servers.
@@ -63,6 +63,7 @@ def start_isolated_servers() -> Iterator[IsolatedServers]:
     Stops them and deletes their files afterwards. Raises ServerNotReady.
     """
     folder = Path(os.environ[RUN_FOLDER])
+    end_in_order_on_signals()
     try:
         with ExitStack() as stack:
             redis = stack.enter_context(_redis(folder))

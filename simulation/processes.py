@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -58,6 +59,22 @@ def keep_ports_over_exec() -> None:
     """Lets the ports of `free_port` stay claimed when this process replaces itself by another program."""
     for claim in _claims:
         os.set_inheritable(claim, True)
+
+
+def end_in_order_on_signals() -> None:
+    """Lets SIGTERM and SIGHUP end this process as Ctrl-C does, so that it ends its children and deletes its files.
+
+    Call it in the main thread before the first child starts.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    # A second signal must not break off the work of the first one.
+    for other in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 class Process:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from config import secrets
 from simulation.isolated_servers import DROPPED_SETTINGS
 from simulation.postgres_server import PostgresNotFound
-from simulation.processes import ServerNotReady
+from simulation.processes import ServerNotReady, end_in_order_on_signals
 from simulation.redis_server import RedisNotFound
 from simulation.scale import host_faults, postgres_engines, redis_engines, redis_partition
 from simulation.scale.rounds import NotPossible, Round, of_document, table, to_document
@@ -70,6 +70,7 @@ class Command(BaseCommand):
         for name, (least, most) in {"rounds": (1, 1000), "buyers": (10, 10_000), "claim": (5, 3600)}.items():
             if not least <= options[name] <= most:
                 raise CommandError(f"--{name} is {options[name]:,}; expected {least:,} to {most:,}.")
+        end_in_order_on_signals()
         if folder := os.environ.get(FOLDER):
             _play(Path(folder), options)
             return
@@ -103,9 +104,9 @@ def _played_apart(name: str, options: Mapping[str, Any]) -> tuple[list[Round], i
     env["DJANGO_SETTINGS_MODULE"] = os.environ["DJANGO_SETTINGS_MODULE"]
     arguments = [f"--{key}={options[key]}" for key in ("rounds", "seed", "buyers", "claim")]
     command = [sys.executable, sys.argv[0], "scale", "--only", name, *arguments, "--fault", *options["fault"]]
-    found, code = [], 1
+    found, code = [], 0
     try:
-        code = subprocess.run(command, env=env, check=False).returncode
+        code = _run(command, env)
         if code:
             print(f"{name}: ended with exit code {code}", file=sys.stderr)
         if (report := folder / REPORT).exists():
@@ -114,6 +115,20 @@ def _played_apart(name: str, options: Mapping[str, Any]) -> tuple[list[Round], i
         failed = code not in {0, NOT_POSSIBLE} or any(one.faults_found for one in found)
         _clear(folder, keep_logs=failed)
     return found, code
+
+
+def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """The exit code of a process, which ends in order when this one is ended.
+
+    It has a session of its own, because Ctrl-C would reach both processes, and neither would end the servers.
+    """
+    child = subprocess.Popen(command, env=env, start_new_session=True)
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
 
 
 def _clear(folder: Path, *, keep_logs: bool) -> None:

@@ -17,7 +17,7 @@ from django.db import connection
 from rich.console import Console
 
 from simulation import drand, report, run_story, story_gateways
-from simulation.processes import ServerNotReady, free_port, keep_ports_over_exec
+from simulation.processes import ServerNotReady, end_in_order_on_signals, free_port, keep_ports_over_exec
 from simulation.redis_server import RedisNotFound
 
 # Set in the restarted process, whose settings use a new data folder.
@@ -74,6 +74,7 @@ class Command(BaseCommand):
         logging.getLogger().setLevel(logging.WARNING)  # the servers write their own logs
         if RESTARTED not in os.environ:
             _restart_with_new_data_folder()
+        end_in_order_on_signals()
         if "flashsale_campaign" in connection.introspection.table_names():
             raise CommandError(
                 "The story needs an empty database, but the database in DATABASE_URL has tables already."
