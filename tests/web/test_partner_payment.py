@@ -103,7 +103,10 @@ def test_a_second_payment_for_a_confirmed_order_is_refused_and_the_first_one_may
     # A partner that has lost the answer repeats its payment, under the same key or under another one.
     assert hot(lazada, held, PAID).body == first.body
     assert hot(lazada, held, PAID, key="k4").json["payment"] == first.json["payment"]
-    assert (the_payment().state, the_payment().provider_id) == ("paid", f"{Reservation.objects.get().channel_id}:LZD-1001")
+    assert (the_payment().state, the_payment().provider_id) == (
+        "paid",
+        f"{Reservation.objects.get().channel_id}:LZD-1001",
+    )
     assert broken(sale) == []
     # The refused payment is free: it may pay for another order of the channel.
     ((id_, who),) = called_at(lazada, sale, 1)[1]
