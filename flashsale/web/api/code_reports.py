@@ -1,7 +1,5 @@
 """Delivery reports of the gateways for one-time codes. Only a signature authenticates them, and they may repeat."""
 
-from collections.abc import Sequence
-
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -35,7 +33,7 @@ class CodeReports(PublicView):
             sender, reports = self._reports(request)
         return Response({"known": bridge.run(send_codes.receive(sender=sender, reports=reports))})
 
-    def _reports(self, request: Request) -> tuple[str, Sequence[Report]]:
+    def _reports(self, request: Request) -> tuple[str, list[Report]]:
         """The sender and its reports. Refuses what is not signed, malformed or too large."""
         sender = messages.REPORTING[self.gateway]
         # Without its reports, a gateway has no key that could sign them.
