@@ -109,6 +109,10 @@ class MakeKey(Action):
         """Scopes, networks and end."""
         return RightsForm(data, channel=rows[0])
 
+    def shown_values(self, row: Channel) -> Any:
+        """The keys of the channel: a second click of one page would make a second key, and show only that one."""
+        return list(row.keys.order_by("pk").values_list("pk", flat=True))
+
     def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Returns the page with the key. A Django message would leave the key in a cookie."""
         stored, key = PartnerKey.make(row, by=request.user, **data)
@@ -142,6 +146,11 @@ class MakeTestKey(MakeKey):
             % {"channel": rows[0].name},
             _("Its test sales sell nothing, take no money, write to no person, and are deleted after a day."),
         ]
+
+    def shown_values(self, row: Channel) -> Any:
+        """The test keys of the partner."""
+        keys = PartnerKey.objects.filter(channel__campaign__sandbox_of=row)
+        return list(keys.order_by("pk").values_list("pk", flat=True))
 
     def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Returns the page with the key."""

@@ -295,6 +295,10 @@ class Reallocate(SaleAction):
             _("Buyers whose orders were cancelled through no fault of their own are invited there by e-mail."),
         ]
 
+    def shown_values(self, row: Sale) -> Any:
+        """The newest plan of the sale: a second click of one page would move so many units again."""
+        return row.reallocations.order_by("pk").values_list("pk", flat=True).last()
+
     def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse | str:
         """Moves the units or makes a plan, and shows the plan's page. A dry run returns only the counts."""
         fields = {name: data[name] for name in ("target", "reserve", "units")}

@@ -159,6 +159,16 @@ class SwitchOn(_WebhookAction):
         return _("The webhook is switched on.")
 
 
+class RotateForm(forms.Form):
+    """Whether the present secrets end at once."""
+
+    at_once = forms.BooleanField(
+        label=gettext_lazy("end the present secrets at once"),
+        required=False,
+        help_text=gettext_lazy("For a stolen secret. The receiver refuses all messages until it has the new secret."),
+    )
+
+
 class Rotate(_WebhookAction):
     """Another secret."""
 
@@ -166,20 +176,32 @@ class Rotate(_WebhookAction):
     needs_proof = True
     title = gettext_lazy("Make another secret")
 
-    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+    def consequences(self, rows: Any) -> list[str]:
         """How long the present secret stays valid."""
-        return [
+        texts = [
             _("Messages have a signature of both secrets for a day. Then the present secret ends."),
             _("The new secret is shown once, on the next page. The partner needs it."),
         ]
+        ends, zone = rows[0].previous_until, rows[0].channel.campaign.zone
+        if ends and ends > timezone.now():
+            text = _(
+                "An earlier secret signs until %(until)s. Until then you can only end all present secrets at once."
+            )
+            texts.append(text % {"until": local_time(ends, zone)})
+        return texts
+
+    def build_form(self, rows: Any, data: Any) -> forms.Form:  # noqa: ARG002
+        """Whether the present secrets end at once."""
+        return RotateForm(data)
 
     def shown_values(self, row: Webhook) -> Any:
         """The present secrets: a second click of one page would end the secret that the partner's receiver has."""
         return [row.sealed]
 
-    def perform(self, *, row: Webhook, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
+    def perform(self, *, row: Webhook, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Returns the page with the secret."""
-        return _secret_page(request, webhooks.rotate(webhook=row, by=request.user))
+        keep = timedelta(0) if data["at_once"] else webhooks.KEPT_SECRET
+        return _secret_page(request, webhooks.rotate(webhook=row, by=request.user, keep=keep))
 
 
 class SendTest(_WebhookAction):
@@ -191,6 +213,10 @@ class SendTest(_WebhookAction):
     def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
         """What is sent."""
         return [_("A message of the type webhook.test goes out within some seconds. The deliveries show the answer.")]
+
+    def shown_values(self, row: Webhook) -> Any:
+        """The newest test message: a second click of one page would send another one."""
+        return row.deliveries.filter(event=None).order_by("pk").values_list("pk", flat=True).last()
 
     def perform(self, *, row: Webhook, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Sends it."""

@@ -1,8 +1,8 @@
 """Which members of staff have changed a buyer's e-mail address.
 
 The next letter goes to that address, also the one that asks for a bank account, and the person who has changed it could
-answer it. So the money of such an order is listed, transferred and confirmed by other people, and their pages say what
-was changed.
+answer it. So the money of such an order is listed, transferred and confirmed by other people, an appeal about it is
+decided by others, and the pages of transfers say what was changed.
 """
 
 import json

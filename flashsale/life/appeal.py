@@ -19,6 +19,7 @@ from flashsale.books.refunds import withdraw_refunds
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
+from flashsale.life.address_changes import require_another_person
 from flashsale.life.cancel import make_final
 from flashsale.life.give_back import give_back
 from flashsale.life.reallocate import invite_priority_buyers
@@ -136,8 +137,10 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
     Overturned: the order is restored with its own units, or with others of the return pool (a plan's reserve). If none
     is left, or if limit and refund were given back at once, the buyer gets the first unit of the next sale instead.
     Upheld: the limit is free again and the refund may be sent.
-    Refuses FORBIDDEN when the appeal is decided already, and to the two people who cancelled. Raises GateDown when
-    Redis does not answer: the decision stands then, and the process that looks after the sale tells Redis.
+    Refuses FORBIDDEN when the appeal is decided already, to the two people who cancelled, and to a person who has
+    changed the buyer's e-mail address: the link to appeal went there, so that person may have appealed.
+    Raises GateDown when Redis does not answer: the decision stands then, and the process that looks after the sale
+    tells Redis.
     """
     with transaction.atomic():
         row = Appeal.objects.select_for_update(of=("self",)).select_related("case").get(pk=appeal.pk)
@@ -146,6 +149,7 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
         if by.pk in {row.proposed_by_id, row.approved_by_id}:
             raise Refused(Outcome.FORBIDDEN, "A person who had no part in the cancellation must decide.")
         order, now = _locked_order(row.case), wall_clock.now()
+        require_another_person(order, by)
         if overturned:
             row.remedy = Remedy.RESTORED if _restore(order, now) else Remedy.PRIORITY
         row.state = AppealState.OVERTURNED if overturned else AppealState.UPHELD

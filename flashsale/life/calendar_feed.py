@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import CalendarLink, Record, Sale
+from flashsale.rules import wall_clock
 from flashsale.rules.icalendar import CalendarEvent, calendar
 from flashsale.rules.states import SaleState
 
@@ -19,13 +22,26 @@ EVENTS_MAX = 1000
 
 
 @transaction.atomic
-def make_link(*, user: Any, drafts: bool) -> str:
-    """Makes the person's link and returns its secret, which is shown once. An older link stops working."""
+def make_link(*, user: Any, drafts: bool, seen: str) -> str:
+    """Makes the person's link and returns its secret, which is shown once. An older link stops working.
+
+    `seen` is what the page showed (`shown_link`). Raises ValidationError when the link is another one by now, because a
+    second click of one page would end the link that the first click has shown.
+    """
+    get_user_model().objects.select_for_update().get(pk=user.pk)
+    if shown_link(user) != seen:
+        raise ValidationError(_("Nothing was done, because your address is not as your page showed it. Look again."))
     secret = CalendarLink.new_secret()
-    fields = {"digest": CalendarLink.digest_of(secret), "drafts": drafts}
+    fields = {"digest": CalendarLink.digest_of(secret), "drafts": drafts, "made_at": wall_clock.now()}
     CalendarLink.objects.update_or_create(user=user, defaults=fields)
     Record.write("make_calendar_link", by=user, subject=user, facts={"drafts": drafts})
     return secret
+
+
+def shown_link(user: Any) -> str:
+    """When the person's link was made, by which a page says which link it showed. "": there is none."""
+    link = CalendarLink.objects.filter(user=user.pk).first()
+    return link.made_at.isoformat() if link else ""
 
 
 @transaction.atomic

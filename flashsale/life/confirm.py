@@ -68,7 +68,8 @@ async def confirm_with_text(
     If the buyer still has to pay elsewhere (in the app of their bank), the reservation stays held until the provider
     calls back (`inbox.py`). The same holds while the provider takes no more calls: the attempt has its turn later
     (`PaymentAttempt.turn_at`), and the same call asks again.
-    Refuses NOT_FOUND (also for another channel's reservation), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE,
+    Refuses NOT_FOUND (also for another channel's reservation), EXPIRED, NOT_HELD (also for a partner's payment when
+    another one has confirmed the order), MALFORMED (method), WRONG_PRICE,
     WRONG_IDENTITY, BAD_IDENTITY, LIMIT_REACHED (on an axis that is first known now), PAYMENT_DECLINED, UNKNOWN (the
     provider does not answer), PAYMENT_STUCK (the settings have no account of this name any more).
 

@@ -35,8 +35,9 @@ from flashsale import metrics
 from flashsale.books.events import horizon
 from flashsale.books.rows import update
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.erase_person import erased_since
 from flashsale.life.events import ChannelEvent, events_between, events_by_id
-from flashsale.models import Delivery, Record, Webhook
+from flashsale.models import Campaign, Delivery, Record, Webhook
 from flashsale.providers.webhooks import Answer, Receiver
 from flashsale.rules import wall_clock
 from flashsale.rules.states import DeliveryFailure, DeliveryState, WebhookOff
@@ -326,10 +327,25 @@ def _count(row: Webhook, now: datetime, *, failed: int, done: int) -> None:
         row.paused_until = now + pause_after(row.failures, random.random())  # noqa: S311 - spreads tries
 
 
+def _erased(row: Webhook, sent: Sequence[_Sent]) -> set[int]:
+    """The deliveries whose answer is not kept: the person of the order, or the campaign, was erased meanwhile.
+
+    The message may have gone out before the erasure, with data of the person that the receiver sends back. Both sides
+    lock the deliveries first: so an erasure is seen here, or it removes what is noted here.
+    """
+    deliveries = [one.delivery for one in sent]
+    list(Delivery.objects.select_for_update().filter(pk__in=[one.pk for one in deliveries]).order_by("pk"))
+    if Campaign.objects.filter(pk=row.channel.campaign_id).exclude(erased_at=None).exists():
+        return {one.pk for one in deliveries}
+    gone = erased_since(min((one.at for one in sent), default=wall_clock.now()) - LEASE)
+    return {one.pk for one in deliveries if one.subject in gone}
+
+
 def _note_deliveries(row: Webhook, sent: Sequence[_Sent], now: datetime) -> None:
     columns: dict[str, list[Any]] = {
         name: [] for name in ("id", "state", "due_at", "attempts", "tried_at", "took_ms", "status", "failure", "answer")
     }
+    erased = _erased(row, sent)
     for delivery, at, answer in sent:
         attempts = delivery.attempts + 1
         state, due_at = DeliveryState.DELIVERED, now
@@ -340,7 +356,7 @@ def _note_deliveries(row: Webhook, sent: Sequence[_Sent], now: datetime) -> None
             state = DeliveryState.GIVEN_UP if over else DeliveryState.DUE
         values = (
             delivery.pk, str(state), due_at, attempts, at, answer.took_ms, answer.status, str(answer.failure or ""),
-            "" if row.channel.campaign.erased_at else answer.text,
+            "" if delivery.pk in erased else answer.text,
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)

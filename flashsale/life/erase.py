@@ -19,7 +19,7 @@ from flashsale.life import fairness_report, settlement
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.close import close
 from flashsale.life.forget_contacts import is_unsettled
-from flashsale.life.personal_tables import TABLES, notifications, without_traces
+from flashsale.life.personal_tables import TABLES, forget_answers, notifications, without_traces
 from flashsale.life.sale_card import card_of
 from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.models import (
@@ -146,7 +146,7 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     # Leaves are hashes of digests. The roots of the entries stay, with their counts.
     EntriesTile.objects.filter(entries__allocation__sale__campaign=campaign).delete()
     # A receiver may have sent back what we had sent, with what the partner had attached.
-    Delivery.objects.filter(webhook__channel__campaign=campaign).update(answer="")
+    forget_answers(Delivery.objects.filter(webhook__channel__campaign=campaign))
     # The idempotency keys are replaced, because a partner may have made them from its own order numbers.
     orders = Reservation.objects.filter(sale__campaign=campaign)
     # What it attached to them may name people, whatever it has promised.

@@ -20,18 +20,20 @@ request is done after that.
 Each step is safe to repeat. If the process dies between two steps, `carry_on` (each minute) continues.
 """
 
+import json
 import logging
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from cryptography.fernet import InvalidToken
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import CharField, F
+from django.db.models import CharField, F, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -48,6 +50,7 @@ from flashsale.life.personal_tables import (
     TABLES,
     Person,
     digests_of,
+    forget_answers,
     notifications,
     shared_with_others,
     without_traces,
@@ -138,6 +141,17 @@ def approve(*, request: PersonRequest, by: Any) -> PersonRequest:
     return PersonRequest.objects.get(pk=row.pk)
 
 
+def erased_since(since: datetime) -> set[str]:
+    """The ids of the orders of people whose erasure goes on, or was done after `since`."""
+    about = PersonRequest.objects.filter(Q(state=State.APPROVED) | Q(done_at__gte=since), kind=Kind.ERASE)
+    found: set[str] = set()
+    for pk, orders in about.values_list("pk", "orders"):
+        found.update(orders)
+        done = Record.objects.filter(what="erase_person", subject=f"personrequest:{pk}")
+        found.update(id_ for facts in done.values_list("facts", flat=True) for id_ in json.loads(facts)["orders"])
+    return found
+
+
 def carry_on() -> int:
     """Goes on with the erasures that are approved and not done; returns how many are done now. Safe to repeat."""
     done = 0
@@ -225,7 +239,7 @@ def _delete_rows(row: PersonRequest) -> tuple[list[UUID], list[UUID]]:
     Notice.objects.filter(reservation__in=ids).update(service_id="")
     Reservation.objects.filter(pk__in=ids).update(partner_reference=None, metadata=None)
     # A receiver may have sent back what we had sent, with what the partner had attached.
-    Delivery.objects.filter(webhook__channel__in=_channels(ids), subject__in=list(map(str, ids))).update(answer="")
+    forget_answers(Delivery.objects.filter(webhook__channel__in=_channels(ids), subject__in=list(map(str, ids))))
     Reservation.objects.filter(pk__in=over).update(asked=Cast(F("pk"), CharField()), fingerprint="")
     without_traces(RingOrder.objects.filter(reservation__in=ids))
     without_traces(Case.objects.filter(reservation__in=ids))

@@ -20,6 +20,9 @@ from flashsale.rules.states import ENDED_UNPAID, AttemptState, ReservationState
 
 log = logging.getLogger(__name__)
 FIRST_LOOK = timedelta(seconds=30)
+PAID_BEFORE = (
+    "Another payment has confirmed this order, and this one does not count. Cancel or refund this one; the order stays."
+)
 DECLINED = "The units stay held; choose another way to pay, under another Idempotency-Key."
 
 
@@ -73,6 +76,7 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     own_slots = known.slots.get(row.pk, set())
     check_identity(axes, own_slots, digested)
     if row.state == ReservationState.CONFIRMED:
+        _refuse_second_payment(row, account, choice, attempts)
         return Started(row, None, Next.NOTHING)
     late = late_slots(axes, digested.traits)
     changed = running and (running.method != choice.method or _names_another(row, running, account, choice))
@@ -94,6 +98,21 @@ def _names_another(
     """Whether a partner names another payment of its own than the one under way, which would count in its place."""
     own = account.account == running.account == payments.PartnerProvider.account
     return own and running.provider_id != payments.PartnerProvider.id_of(row.channel_id, choice.instrument)
+
+
+def _refuse_second_payment(
+    row: Reservation, account: payments.PaymentProvider, choice: PaymentChoice, attempts: Sequence[PaymentAttempt]
+) -> None:
+    """Refuses NOT_HELD when a partner says that it has taken money for an order that other money has paid already.
+
+    The partner reads "confirmed" as "my money counts". The reference that has paid gets the order, under any key,
+    because its first answer may be lost. Another method charges nothing for a confirmed order, so it is not refused.
+    """
+    if account.account != payments.PartnerProvider.account:
+        return
+    named = (account.account, payments.PartnerProvider.id_of(row.channel_id, choice.instrument))
+    if named not in {(one.account, one.provider_id) for one in attempts if one.state == AttemptState.PAID}:
+        raise Refused(Outcome.NOT_HELD, PAID_BEFORE)
 
 
 def _refuse_wrong_price(row: Reservation, price: int, skus: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 The document has no data of other people, and no digests: it says of which kinds we keep one.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -16,11 +18,25 @@ from flashsale.life.find_person import Entry, entries_of
 from flashsale.life.letters import evidence_texts
 from flashsale.life.person_requests import known_in_campaigns, orders_of, values_of
 from flashsale.life.read_contacts import Reading, note_reading
-from flashsale.models import BankAccount, Campaign, ListedValue, ListEntry, PersonRequest, Refund, Reservation, Trait
+from flashsale.models import (
+    BankAccount,
+    Campaign,
+    Inbox,
+    ListedValue,
+    ListEntry,
+    PersonRequest,
+    Refund,
+    Reservation,
+    Trait,
+)
 from flashsale.models.sealed_data import SealedData
 from flashsale.rules.identity import Axis
 
 VERSION = 1
+UNREADABLE = {"unreadable": "it is encrypted with another key"}
+OF_SEVERAL = "It is about payments of several people. The shop looks at it and tells you what it says of you."
+# Members of notifications that prove to us who has sent them.
+SECRET = re.compile("signature|token|secret", re.IGNORECASE)
 
 
 @transaction.atomic
@@ -85,7 +101,7 @@ def _read(row: SealedData | None) -> dict[str, Any] | None:
     try:
         return row.read()
     except InvalidToken:
-        return {"unreadable": "it is encrypted with another key"}
+        return UNREADABLE
 
 
 def _order(order: Reservation) -> dict[str, Any]:
@@ -110,15 +126,51 @@ def _payment(row: Any, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "reference": row.reference, "provider": row.account, "method": row.method, "amount": row.amount,
         "currency": row.currency, "state": row.state, "paid": None if row.paid is None else float(row.paid),
+        "provider_id": row.provider_id,
         "started_at": _time(row.made_at, zone), "settled_at": _time(row.settled_at, zone),
+        "told_by_provider": _messages(row.reference, zone),
         "refunds": [_refund(refund, zone) for refund in row.refunds.order_by("pk")],
     }  # fmt: skip
+
+
+def _messages(reference: str, zone: ZoneInfo) -> list[dict[str, Any]]:
+    """The notifications that a provider has sent about a payment or refund. They may name the payer and the account.
+
+    They are kept for 30 days. Headers are left out, because they have secrets between the provider and the shop.
+    """
+    rows = Inbox.objects.filter(reference=reference).order_by("pk")
+    return [{"at": _time(row.seen_at, zone), "message": _message(row)} for row in rows]
+
+
+def _message(row: Inbox) -> Any:
+    """The body of a notification without its signature. One that names several payments is not shown."""
+    together = Inbox.objects.filter(account=row.account, seen_at=row.seen_at).exclude(reference=row.reference)
+    if together.exists():
+        return OF_SEVERAL
+    try:
+        body = row.as_it_came()[0]
+    except InvalidToken:
+        return UNREADABLE
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+    return without_signatures(found)
+
+
+def without_signatures(value: Any) -> Any:
+    """A JSON value without the members that prove that it comes from the provider."""
+    if isinstance(value, dict):
+        return {name: without_signatures(part) for name, part in value.items() if not SECRET.search(name)}
+    return [without_signatures(part) for part in value] if isinstance(value, list) else value
 
 
 def _refund(row: Refund, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "reference": row.reference, "amount": float(row.amount), "currency": row.currency, "why": row.why,
         "state": row.state, "made_at": _time(row.made_at, zone), "settled_at": _time(row.settled_at, zone),
+        "provider_id": row.provider_id, "answer_of_provider": row.detail,
+        "told_by_provider": _messages(row.reference, zone),
         "bank_account": _read(BankAccount.objects.filter(refund=row).first()),
     }  # fmt: skip
 

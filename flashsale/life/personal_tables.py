@@ -18,6 +18,7 @@ from flashsale.models import (
     Campaign,
     CaseNote,
     Contact,
+    Delivery,
     Inbox,
     LimitSlot,
     ListedValue,
@@ -167,3 +168,9 @@ def without_traces(rows: "QuerySet[Any]") -> int:
         changed += [row] if shared else []
     rows.model._default_manager.bulk_update(changed, ["evidence"], batch_size=CHUNK)  # noqa: SLF001
     return len(changed)
+
+
+def forget_answers(rows: "QuerySet[Delivery]") -> None:
+    """Removes what receivers of webhooks have answered. Locks the rows in the order in which `deliver.py` does."""
+    ids = list(rows.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=ids).update(answer="")

@@ -27,6 +27,10 @@ from flashsale.rules.webhooks import GIVE_UP_AFTER, TEST_TYPE, new_secret, url_p
 WEBHOOKS_MAX = 5
 TESTS_MAX = 10
 # How long a secret stays valid beside the new one.
+STILL_SIGNS = (
+    "The secret before the present one signs until {:%Y-%m-%dT%H:%M:%SZ}, because a receiver may still use it. Make "
+    "another secret after that, or end both at once (keep_s: 0)."
+)
 KEPT_SECRET, KEPT_SECRET_MAX = timedelta(days=1), timedelta(days=7)
 
 
@@ -132,13 +136,17 @@ def change(
 def rotate(*, webhook: Webhook, by: Any, keep: timedelta = KEPT_SECRET) -> Webhook:
     """A new secret. Messages have two signatures until the previous secret ends after `keep`.
 
-    A secret that the key of this server cannot decrypt ends at once.
+    Refuses FORBIDDEN while an earlier secret still signs, because it would end before its time, and a receiver may use
+    it. Without `keep`, both end at once, on purpose. A secret that the key of this server cannot decrypt ends at once.
     """
-    row = _locked(webhook)
-    kept, row.previous_until = {"secret": new_secret()}, None
+    row, now = _locked(webhook), wall_clock.now()
+    kept, ends = {"secret": new_secret()}, None
     with suppress(InvalidToken):
-        kept["previous"] = secret_of(row)
-        row.previous_until = wall_clock.now() + keep
+        signing = row.secrets_at(now)
+        if len(signing) > 1 and keep:
+            raise Refused(Outcome.FORBIDDEN, STILL_SIGNS.format(row.previous_until))
+        kept["previous"], ends = signing[0], now + keep
+    row.previous_until = ends
     row.sealed = Webhook.encrypt(kept)
     row.save(update_fields=["sealed", "previous_until"])
     _record("rotate_secret", row, by)

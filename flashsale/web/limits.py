@@ -5,6 +5,8 @@ very many people behind one address.
 """
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from django.conf import settings
@@ -16,6 +18,7 @@ from rest_framework.request import Request
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import DEFAULTS, QuotaClass
 from flashsale.web.client_ip import address_of, client_network
+from flashsale.web.hot.http import HttpFault
 
 MINUTE, HOUR = 60, 3600
 
@@ -138,3 +141,17 @@ def enforce(request: HttpRequest | Request, limit: Limit, value: str | None = No
     usage = count(request, limit, value)
     usage.raise_if_exceeded()
     return usage
+
+
+@contextmanager
+def counting_refusals(request: HttpRequest | Request) -> Iterator[None]:
+    """Counts a notification that is refused, for the address that sent it: it costs work and a line in the log.
+
+    One that is taken is not counted and never refused here, because a gateway tells of a whole sale, and a stranger may
+    send from behind the same proxy.
+    """
+    try:
+        yield
+    except (Refused, HttpFault):
+        enforce(request, API_ADDRESS)
+        raise

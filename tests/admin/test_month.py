@@ -17,7 +17,7 @@ from config.planning import hours
 from flashsale.life import schedule
 from flashsale.models import CalendarLink, Record, Sale
 from flashsale.rules.states import SaleState
-from tests.admin.forms import form_values
+from tests.admin.forms import form_values, messages_on
 from tests.factories import PHONE, draft_sale, poco_campaign, rewrite
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -102,7 +102,8 @@ def test_sales_that_share_channels_accounts_or_capacity_are_marked(alice: Client
 
 
 def _make(client: Client, **typed: Any) -> str:
-    page = client.post(CALENDAR, {"do": "make", **typed})
+    shown = form_values(client.get(CALENDAR))
+    page = client.post(CALENDAR, {"do": "make", "_seen": shown["_seen"], **typed})
     assert "no-store" in page.headers["Cache-Control"]
     return str(page.context["url"]).replace("http://127.0.0.1:8000", "")
 
@@ -152,7 +153,12 @@ def test_a_calendar_reads_the_sales_by_a_link_that_can_be_revoked(
     assert [word for word in ("alice", "dave", secret, "phone", "@example") if word in body] == []
     rewrite(Sale.objects.filter(pk=published.pk), state=SaleState.CALLED_OFF)
     assert {event["status"] for event in _events(client, plain)} == {"CANCELLED"}
+    shown = form_values(alice.get(CALENDAR))
     newer = _make(alice)
+    # A second click of the page that has made the newer address: the address that is shown stays.
+    refused = alice.post(CALENDAR, {**shown, "do": "make"}, follow=True)
+    assert messages_on(refused) == ["Nothing was done, because your address is not as your page showed it. Look again."]
+    assert refused.context["url"] == ""
     assert (client.get(link).status_code, len(_events(client, newer))) == (404, 3)
     assert "made on" in alice.get(CALENDAR).content.decode()
     assert alice.get(CALENDAR).context["url"] == ""

@@ -15,7 +15,7 @@ from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import raise_alarm
 from flashsale.models import Campaign, Channel, PartnerKey, Record
 from flashsale.rules.quotas import QuotaClass
-from tests.admin.forms import action_links, messages_on, submit
+from tests.admin.forms import action_links, form_values, messages_on, submit
 from tests.factories import lobby_sale, poco_campaign
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -56,6 +56,20 @@ def test_a_key_is_made_with_rights_and_shown_once_with_its_secret(alice: Client,
         assert page.context["key"] not in again
         assert secret not in again
         assert "29 January 2031 10:00 WIT" in again
+
+
+@pytest.mark.parametrize("action", ["make-key", "make-test-key"])
+def test_a_second_click_of_one_page_makes_no_second_key(alice: Client, channel: Channel, action: str) -> None:
+    (page,) = action_links(alice.get(change_url(channel)), action)
+    typed = form_values(alice.get(page))
+    assert alice.post(page, typed).context["stored"] == PartnerKey.objects.get()
+    records = Record.objects.count()
+    refused = messages_on(alice.post(page, typed, follow=True))
+    assert ["it is not as your page showed it" in text for text in refused] == [True]
+    assert (PartnerKey.objects.count(), Record.objects.count()) == (1, records)
+    # A page that shows the first key makes the second one.
+    submit(alice, page)
+    assert PartnerKey.objects.count() == 2
 
 
 def test_a_key_without_a_choice_may_do_everything(alice: Client, channel: Channel) -> None:

@@ -11,14 +11,25 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from flashsale.life import notify, review
+from flashsale.life import inbox, notify, person_data, review
 from flashsale.life.find_person import noted_values
 from flashsale.life.trail_keys import records_about
-from flashsale.models import Case, Channel, Contact, Notice, PersonRequest, Record, Reservation, Restriction, Sale
+from flashsale.models import (
+    Case,
+    Channel,
+    Contact,
+    Inbox,
+    Notice,
+    PersonRequest,
+    Record,
+    Reservation,
+    Restriction,
+    Sale,
+)
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on, submit
 from tests.admin.orders import buy
-from tests.factories import PHONE, identity, lobby_sale
+from tests.factories import PHONE, end_now, identity, lobby_sale
 from tests.life.people import facts_of
 from tests.privacy.canary import in_books
 
@@ -121,6 +132,31 @@ def test_all_that_is_held_is_handed_out_to_the_person_and_nothing_of_another_one
     act(bob, "answered", row)
     row.refresh_from_db()
     assert (row.state, row.sealed, row.done_by.username) == ("done", "", "bob")
+
+
+def test_what_a_provider_told_of_the_payer_is_handed_out_without_its_secrets_and_goes_with_the_erasure(
+    sale: Sale, desk: tuple[Client, Client]
+) -> None:
+    bob, carol = desk
+    own, other = (order_of(name).attempts.get().reference for name in ("ani", "budi"))
+    told = {"payer": {"name": "ANI WIJAYA", "account": "0812-4711"}, "signature_key": "ab" * 64, "paid": True}
+    inbox.store(account="demo", references=[own], body=json.dumps(told).encode(), headers={"Webhook-Signature": "v1"})
+    inbox.store(account="demo", references=[other], body=b'{"payer": "BUDI"}', headers={})
+    inbox.store(account="demo", references=[own, other], body=b'{"payers": ["ANI", "BUDI"]}', headers={})
+    row = take(bob, "export")
+    answer = act(bob, "hand-out", row, form="json").content.decode()
+    (payment,) = json.loads(answer)["orders"][0]["payments"]
+    messages = [one["message"] for one in payment["told_by_provider"]]
+    assert messages == [
+        {"payer": {"name": "ANI WIJAYA", "account": "0812-4711"}, "paid": True}, person_data.OF_SEVERAL,
+    ]  # fmt: skip
+    assert "BUDI" not in answer
+    page = act(bob, "hand-out", row, form="html").content.decode()
+    assert ("ANI WIJAYA" in page, "BUDI" in page, "told by provider" in page) == (True, False, True)
+    Inbox.objects.update(done_at=timezone.now(), next_look_at=None)
+    end_now(sale)
+    act(carol, "erase", take(bob, "erase"))
+    assert list(Inbox.objects.values_list("reference", flat=True)) == [other, other]
 
 
 def test_a_contact_is_corrected_and_the_trail_has_digests_of_both_values(

@@ -109,7 +109,7 @@ def test_a_new_password_by_a_superuser_says_what_still_works_and_a_reset_ends_th
     assert not any("still work" in text for text in messages_on(submit(root, url, **typed)))
     TOTP.activate(user, generate_totp_secret())
     SocialAccount.objects.create(user=user, provider="oidc", uid="stranger")
-    calendar_feed.make_link(user=user, drafts=False)
+    calendar_feed.make_link(user=user, drafts=False, seen="")
     texts = messages_on(submit(root, url, **typed))
     assert (
         "These still work: 1 devices and sets of recovery codes, 1 linked identities, 1 calendar links. If a stranger "
@@ -117,7 +117,7 @@ def test_a_new_password_by_a_superuser_says_what_still_works_and_a_reset_ends_th
     ) in texts
     submit(root, action("reset-second-factor", user))
     assert not CalendarLink.objects.exists()
-    calendar_feed.make_link(user=user, drafts=False)
+    calendar_feed.make_link(user=user, drafts=False, seen="")
     submit(root, action("switch-off", user))
     submit(root, action("switch-on", user))
     assert not CalendarLink.objects.exists(), "a link does not come back with its person"

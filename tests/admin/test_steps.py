@@ -17,7 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from flashsale.admin import action_page
-from flashsale.admin.action_page import ActionAdmin
+from flashsale.admin.action_page import Action, ActionAdmin
+from flashsale.admin.partner_key import MakeKey
 from flashsale.life import appeal, cancel, person_requests, refund, review, sale_control, webhooks
 from flashsale.models import Case, ListedValue, PartnerKey, Record, Refund, Rehearsal, Sale, Stock, partner_key
 from flashsale.rules.outcomes import Refused
@@ -76,6 +77,31 @@ def test_no_step_of_any_admin_is_performed_unless_it_is_offered(
         answer = _post(root, page.opts.model_name, action.name, row.pk)
         assert messages_on(answer) == (["done"] if offered else [f"{row}: {NOT_OFFERED}"])
     assert performed == [row.pk]
+
+
+# What makes something by a page: how a second click of the same page is kept from making it twice.
+MADE_ONCE = {
+    "make-key": "shown_values",
+    "make-test-key": "shown_values",
+    "add-webhook": "shown_values",
+    "copy": "the code of a sale or campaign is unique, and a repeat leads to the copy",
+    "import": "the preview that the page showed",
+    "open-case": "the table has one case of an order",
+    "reallocate": "shown_values",
+    "use": "is_available",
+    "rehearse": "the table has one open rehearsal",
+    "stop": "is_available",
+    "review": "the table has one unfinished run of a sale",
+    "try-out": "the table has one unfinished dry run of a sale",
+    "try": "the table has one unfinished dry run of a sale",
+}
+
+
+def test_each_step_that_makes_something_says_why_a_second_click_makes_nothing() -> None:
+    makers = {action.name: action for _, action in _every_action() if action.permission.startswith("flashsale.add_")}
+    assert makers.keys() == MADE_ONCE.keys()
+    guarded = {name for name, action in makers.items() if type(action).shown_values is not Action.shown_values}
+    assert guarded == {name for name, why in MADE_ONCE.items() if why == "shown_values"}
 
 
 def object_of(model: Any) -> Any:
@@ -253,7 +279,7 @@ def test_a_request_waits_for_another_one_on_the_same_row_and_then_says_so(
         "Lazada: not done, because another request is changing it right now. Look at it again."
     ]
     assert not PartnerKey.objects.exists()
-    assert _post(alice, "channel", "make-key", channel.pk).context["stored"] == PartnerKey.objects.get()
+    assert submit(alice, _url("channel", "make-key", channel.pk)).context["stored"] == PartnerKey.objects.get()
 
 
 @pytest.fixture
@@ -286,6 +312,8 @@ def test_eight_requests_at_once_make_two_keys(
     channel = poco_campaign().channels.get(code="lazada")
     if "action" not in guards:
         monkeypatch.setattr(action_page, "row_lock", _no_lock)
+    # The page says which keys it showed, too. Without that, the locks alone have to keep the requests apart.
+    monkeypatch.setattr(MakeKey, "shown_values", lambda *_: None)
     if "verb" not in guards:
         monkeypatch.setattr(partner_key, "lock_channel", lambda channel: channel)
     user = User.objects.get(username="alice")

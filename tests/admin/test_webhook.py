@@ -77,6 +77,18 @@ def test_a_scheduler_changes_and_switches_a_webhook(alice: Client, webhook: Webh
     assert not Webhook.objects.exists()
 
 
+def test_a_scheduler_ends_an_earlier_secret_before_its_time_only_on_purpose(alice: Client, webhook: Webhook) -> None:
+    submit(alice, page_of(webhook, "rotate"))
+    before = Webhook.objects.values().get()
+    assert "An earlier secret signs until" in alice.get(page_of(webhook, "rotate")).content.decode()
+    refused = messages_on(submit(alice, page_of(webhook, "rotate")))
+    assert ["signs until" in text for text in refused] == [True]
+    assert Webhook.objects.values().get() == before
+    submit(alice, page_of(webhook, "rotate"), at_once="on")
+    row = Webhook.objects.get()
+    assert row.secrets_at(timezone.now()) == [webhooks.secret_of(row)]
+
+
 def test_a_scheduler_sends_a_test_and_sends_again(alice: Client, webhook: Webhook) -> None:
     submit(alice, page_of(webhook, "test"))
     one = Delivery.objects.get()
@@ -87,6 +99,10 @@ def test_a_scheduler_sends_a_test_and_sends_again(alice: Client, webhook: Webhoo
     submit(alice, page_of(one, "send-again"))
     one.refresh_from_db()
     assert (one.state, one.attempts) == ("due", 0)
+    typed = form_values(alice.get(page_of(webhook, "test")))
+    assert messages_on(alice.post(page_of(webhook, "test"), typed, follow=True)) == ["The test message is due."]
+    assert OLD_PAGE in messages_on(alice.post(page_of(webhook, "test"), typed, follow=True))[0]
+    assert Delivery.objects.count() == 2, "a second click of one page sends no second message"
     before = webhook.cursor
     page = submit(alice, page_of(webhook, "resend-since"), hours="1")
     assert messages_on(page) == ["The events are due again."]

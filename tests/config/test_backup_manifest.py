@@ -51,3 +51,23 @@ def test_a_manifest_names_only_files_of_its_folder(tmp_path: Path, name: str) ->
     changed(folder, lambda manifest: manifest.update(files={name: manifest["files"]["books.dump.enc"]}))
     with pytest.raises(files.BackupError, match="is damaged or missing"):
         files.read_manifest(folder, b"")
+
+
+@pytest.mark.parametrize("name", ["flashsale-20261130T203300Z", "flashsale-20261128T203300123456Z"])
+def test_an_old_backup_under_the_name_of_another_time_is_refused_with_both_times(tmp_path: Path, name: str) -> None:
+    folder = backup(tmp_path / name, KEY)
+    manifest = files.read_manifest(folder, KEY)
+    with pytest.raises(files.BackupError, match=rf"says {name[10:25]}, and .* made at 2026-11-29T20:33:00\+00:00"):
+        files.refuse_other_time(folder, manifest)
+
+
+@pytest.mark.parametrize("name", ["flashsale-20261129T203300Z", "flashsale-20261129T203259987654Z", "before-the-sale"])
+def test_a_backup_under_its_own_name_or_without_a_time_is_accepted(tmp_path: Path, name: str) -> None:
+    folder = backup(tmp_path / name, KEY)
+    files.refuse_other_time(folder, files.read_manifest(folder, KEY))
+
+
+@pytest.mark.parametrize("made_at", ["2026-11-29T20:33:00", "yesterday", None])
+def test_a_backup_whose_time_cannot_be_compared_is_refused(tmp_path: Path, made_at: str | None) -> None:
+    with pytest.raises(files.BackupError, match="somebody has renamed it"):
+        files.refuse_other_time(tmp_path / "flashsale-20261129T203300Z", {"made_at": made_at})

@@ -132,7 +132,8 @@ def test_a_sale_in_progress_is_backed_up_lost_and_restored_and_balances(
     assert [person.look().index for person in late] == late_indexes
 
     gate.flushall()
-    run("restore", "--from", backup, "--key-file", key_file, "--replace", "--entries", 5000)
+    backup = backup.rename(to / "flashsale-20990101T000000000000Z")
+    run("restore", "--from", backup, "--key-file", key_file, "--replace", "--renamed", "--entries", 5000)
     restored(sale, ani, held, paid, lost)
     people_go_on(sale, ani, cici, late)
 
@@ -199,6 +200,9 @@ def refusals(books: PostgresServer, backup: Path, key_file: Path, monkeypatch: p
     def copy(name: str) -> Path:
         return Path(shutil.copytree(backup, folder / name))
 
+    renamed = copy("flashsale-20990101T000000000000Z")
+    refused("says 20990101T000000, and the backup in it was made at", "--replace", *key, source=renamed)
+    shutil.rmtree(renamed)
     damaged = copy("damaged")
     content = bytearray((damaged / "books.dump.enc").read_bytes())
     content[len(content) // 2] ^= 1

@@ -13,7 +13,7 @@ from django.utils import timezone
 from flashsale.admin.action_forms import ReallocateForm
 from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
-from flashsale.life import audit, notify, reallocate, review
+from flashsale.life import audit, notify, notify_again, reallocate, review
 from flashsale.life import cancel as cancelling
 from flashsale.life.refund import refund_again, refund_due
 from flashsale.life.schedule import publish
@@ -119,6 +119,24 @@ def test_an_appeal_that_is_won_restores_order_unit_limit_and_payment(sale: Sale,
     notify.send_due()
     assert "Pesanan Anda dipulihkan" in mail.outbox[-1].body
     held_promises()
+
+
+@pytest.mark.parametrize("overturned", [False, True])
+def test_a_person_who_has_changed_the_buyers_address_decides_no_appeal(
+    sale: Sale, staff: list[User], overturned: bool
+) -> None:
+    """The letter with the link to appeal goes to the new address, so that person may have written the appeal."""
+    order, other = cancelled(sale, staff, ["ani", "budi"])
+    letter = Notice.objects.get(reservation=order, kind="cancelled")
+    notify_again.correct_address(notice=letter, email="wati@example.com", by=staff[2])
+    appeal = appealing.appeal(case=order.case)
+    before = counted(sale)
+    assert refusal(appealing.decide, appeal=appeal, overturned=overturned, by=staff[2]) is Outcome.FORBIDDEN
+    appeal.refresh_from_db()
+    assert (appeal.state, fresh(order).state, counted(sale)) == ("open", "cancelled", before)
+    decided = appealing.decide(appeal=appeal, overturned=overturned, by=User.objects.create_user("dewi"))
+    assert decided.state == ("overturned" if overturned else "upheld")
+    assert won(other, staff) == "restored", "the address of another order does not count"
 
 
 def test_a_restored_order_may_still_be_cancelled_by_its_buyer(sale: Sale, staff: list[User]) -> None:

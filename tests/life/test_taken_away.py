@@ -49,7 +49,7 @@ def backup() -> Sale:
     for name in ("left", "stolen", "demoted", "limited", "stays", "sari", "tono"):
         user = User.objects.create_user(name, password=f"{name}-17-kopi", is_staff=True)
         TOTP.activate(user, generate_totp_secret())
-        calendar_feed.make_link(user=user, drafts=False)
+        calendar_feed.make_link(user=user, drafts=False, seen="")
         user.groups.add(Group.objects.get_or_create(name="reviewer")[0])
     SocialAccount.objects.create(user=User.objects.get(username="demoted"), provider="oidc", uid="17")
     channel = sale.allocations.get().channels.get()

@@ -1,16 +1,20 @@
 """After a person is erased, no store has any of their values or digests, and no other person has lost anything."""
 
+import asyncio
 import io
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from flashsale.life import (
     case_desk,
@@ -37,10 +41,13 @@ from flashsale.models import (
     RingOrder,
     Trait,
 )
+from flashsale.providers.webhooks import Receiver
 from flashsale.rules.identity import Axis
 from tests.admin.orders import buy
 from tests.factories import PHONE, end_now, identity, lobby_sale
 from tests.faults.steps import broken
+from tests.hooks import Hooks
+from tests.life.deliveries import channel_id, run, webhook_to
 from tests.life.people import erased, request_of, staff
 from tests.privacy import canary
 
@@ -138,6 +145,38 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     assert list(ListedValue.objects.all()) == [household], "the value of another person's order stays on its list"
     _only_others_have_notes_and_traces(order)
     assert broken(sale) == []
+
+
+def test_an_answer_that_comes_after_the_erasure_of_the_person_is_not_kept(
+    gate: redis.Redis, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.FLASHSALE_WEBHOOK_LOCAL = True
+    sale = lobby_sale(stock={PHONE: 4})
+    with Hooks(tmp_path / "hooks") as receiver:
+        hook = webhook_to(receiver, channel_id(sale))
+        buy(sale, ["ani", "budi"])
+        inbox.read_inbox()
+        end_now(sale)
+        ani = next(one for one in Contact.objects.all() if one.read()["email"] == identity("ani")[Axis.EMAIL])
+        order, post, once = str(ani.reservation_id), Receiver.post, asyncio.Lock()
+
+        def erase_ani() -> None:
+            if Contact.objects.filter(pk=ani.pk).exists():
+                assert erased("ani").state == "done"
+            connection.close()
+
+        async def post_and_erase(self: Any, headers: Any, body: bytes) -> Any:
+            """The receiver has the message and has answered. Then the person is erased, before the answer is noted."""
+            answer = await post(self, headers, body)
+            async with once:
+                await asyncio.to_thread(erase_ani)
+            return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Receiver, "post", post_and_erase)
+            run()
+        answers = {(one.subject == order, one.answer) for one in hook.deliveries.filter(state="delivered")}
+        assert answers == {(True, ""), (False, "xx")}
 
 
 def _answer_webhooks(order: Reservation, answer: str) -> None:

@@ -8,6 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from flashsale.providers import messages
+from flashsale.web import limits
 from simulation.gateways.messages import MessageGateways
 from tests.web.asker import Asker, receive
 
@@ -56,6 +57,21 @@ def test_a_signed_report_that_cannot_be_read_changes_nothing(
     answer = receive("/v1/codes/whatsapp", body, {"Content-Type": "application/json", "X-Hub-Signature-256": signed})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     assert list(gate.scan_iter("fs:{codes}:*")) == []
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_refused_reports_are_counted_and_true_ones_from_the_same_address_are_taken(
+    asker: Asker, gateways: MessageGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "API_ADDRESS", limits.Limit("refused", 2, limits.MINUTE))
+
+    def sent(body: bytes) -> int:
+        signed = f"sha256={hmac.new(b'made-up-app-secret', body, 'sha256').hexdigest()}"
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signed}
+        return receive("/v1/codes/whatsapp", body, headers).status_code
+
+    assert [sent(b"[]"), sent(b" " * 200_000), sent(b"[]")] == [400, 413, 429]
+    assert [sent(b'{"entry": []}') for _ in range(3)] == [200] * 3
 
 
 def test_a_megabyte_is_refused(asker: Asker, gateways: MessageGateways) -> None:

@@ -21,6 +21,7 @@ from pytest_django import Settings
 from config import mail
 from flashsale.life import notify, notify_again, review
 from flashsale.models import Cancellation, Contact, Notice, Reservation
+from flashsale.web import limits
 from tests.admin.orders import buy
 from tests.factories import PHONE, lobby_sale, poco_campaign
 
@@ -195,6 +196,17 @@ def test_only_the_service_of_the_settings_with_a_password_reports(
 def test_a_report_that_cannot_be_read_is_refused(letter: Notice, live_server: Any, body: bytes) -> None:
     assert post(live_server.url, body)[0] == 400
     assert now().state == letter.state == "sent"
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_refused_reports_are_counted_and_true_ones_from_the_same_address_are_taken(
+    letter: Notice, live_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "API_ADDRESS", limits.Limit("refused", 2, limits.MINUTE))
+    sent = [post(live_server.url, b"{", password=password)[0] for password in (PASSWORD, "mails:guess") * 2]
+    assert (sent, now().state) == ([400, 403, 429, 429], letter.state)
+    assert post(live_server.url, bounce(letter.service_id))[0] == 200
+    assert now().failure == "bounced"
 
 
 def test_a_report_that_comes_before_the_letter_is_stored_is_asked_for_again(letter: Notice, live_server: Any) -> None:

@@ -92,6 +92,40 @@ def test_the_payment_that_is_named_last_pays_where_the_first_was_not_settled(
     assert broken(sale) == []
 
 
+def test_a_second_payment_for_a_confirmed_order_is_refused_and_the_first_one_may_be_repeated(
+    sale: Sale, lazada: Partner, held: str
+) -> None:
+    first = hot(lazada, held, PAID)
+    assert first.json["state"] == "confirmed"
+    for key in ("k2", "k2", "k3"):
+        second = hot(lazada, held, PAID | {"instrument": "LZD-1002"}, key=key)
+        assert (second.code, second.json["detail"]) == ((409, "not_held"), judge_payment.PAID_BEFORE)
+    # A partner that has lost the answer repeats its payment, under the same key or under another one.
+    assert hot(lazada, held, PAID).body == first.body
+    assert hot(lazada, held, PAID, key="k4").json["payment"] == first.json["payment"]
+    assert (the_payment().state, the_payment().provider_id) == (
+        "paid",
+        f"{Reservation.objects.get().channel_id}:LZD-1001",
+    )
+    assert broken(sale) == []
+    # The refused payment is free: it may pay for another order of the channel.
+    ((id_, who),) = called_at(lazada, sale, 1)[1]
+    other = PAID | {"identity": who, "contact": contact_of(who), "instrument": "LZD-1002"}
+    assert hot(lazada, id_, other, key="k5").json["state"] == "confirmed"
+
+
+def test_a_partners_payment_for_an_order_that_a_provider_has_paid_is_refused(sale: Sale, akulaku: Partner) -> None:
+    _, ((held, who),) = called_at(akulaku, sale, 1)
+    body = ORDER | {"identity": who | {"address": "Jl. Melati 1"}, "contact": contact_of(who)}
+    assert hot(akulaku, held, body).json["state"] == "confirmed"
+    own = body | {"method": "partner", "instrument": "A-1"}
+    assert hot(akulaku, held, own, key="k2").code == (409, "not_held")
+    # Another method of a provider charges nothing, so the caller gets the order.
+    assert hot(akulaku, held, body | {"instrument": "tok_other"}, key="k3").json["state"] == "confirmed"
+    assert (the_payment().account, the_payment().state, DemoCharge.objects.count()) == ("demo", "paid", 1)
+    assert broken(sale) == []
+
+
 def test_another_channel_may_use_the_same_reference(sale: Sale, lazada: Partner, akulaku: Partner) -> None:
     places = [(lazada, lazada.enter("ani")), (akulaku, akulaku.enter("budi"))]
     for _frozen_then_called in range(2):

@@ -18,6 +18,7 @@ from flashsale.providers import payments
 from flashsale.providers.payments import DEMO_LATER, Attempt, DemoProvider
 from flashsale.web import limits
 from flashsale.web.api.document import openapi
+from flashsale.web.hot.http import BODY_BYTES_MAX
 from simulation.management.commands import pay as pay_command
 from tests.factories import Shopper
 from tests.faults.steps import due_again, money_astray, paid_by, pay, the_payment
@@ -186,6 +187,28 @@ def test_what_does_not_fit_its_reference_changes_nothing(
     assert (the_payment().payment_state, DemoCharge.objects.get().state) == ("started", "pending")
     lines = [record for record in caplog.records if record.name == "flashsale.web.api.payments"]
     assert (Inbox.objects.count(), len(lines)) == (0, 1)
+
+
+@pytest.mark.usefixtures("stopped_clock")
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        (DOOR, {"amount": "1799000"}, 400),
+        (DOOR, {"more": "x" * BODY_BYTES_MAX}, 413),
+        (DOOR, {"reference": "nothing"}, 404),
+        ("/v1/payments/nothing", {}, 404),
+    ],
+)
+def test_what_is_refused_is_counted_and_a_true_notification_from_the_same_address_is_taken(
+    reference: str, monkeypatch: pytest.MonkeyPatch, path: str, fields: dict[str, Any], status: int
+) -> None:
+    monkeypatch.setattr(limits, "API_ADDRESS", limits.Limit("refused", 2, limits.MINUTE))
+    body, headers = BANK.sign(paid(reference, **fields))
+    before = rows()
+    sent = [Client(headers=headers).post(path, body, content_type="application/json").status_code for _ in range(4)]
+    assert (sent, rows(), Inbox.objects.count()) == ([status, status, 429, 429], before, 0)
+    BANK.pay(reference=reference)
+    assert [settled(paid(reference)) for _ in range(4)] == ["paid"] * 4
 
 
 @pytest.mark.usefixtures("stopped_clock")

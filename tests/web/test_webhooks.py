@@ -118,8 +118,21 @@ class TestAWebhook:
         row = Webhook.objects.get()
         assert row.secrets_at(timezone.now()) == [rotated["secret"], made["secret"]]
         assert timedelta(hours=23) < row.previous_until - timezone.now() < timedelta(hours=25)
+        # The receiver may still use the first secret: another rotation would end it before its time.
+        stored = Webhook.objects.values().get()
+        for key, body in (("k4", None), ("k7", {"keep_s": 1})):
+            refused = api.call("post", path, body, key=key)
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+            assert f"signs until {row.previous_until:%Y-%m-%dT%H:%M:%SZ}" in refused.json()["detail"]
+        assert (Webhook.objects.values().get(), Record.objects.filter(what="webhook_rotate_secret").count()) == (
+            stored, 1,
+        )  # fmt: skip
         third = api.call("post", path, {"keep_s": 0}, key="k3").json()
         assert Webhook.objects.get().secrets_at(timezone.now()) == [third["secret"]]
+        fourth = api.call("post", path, key="k5").json()
+        Webhook.objects.update(previous_until=timezone.now())
+        fifth = api.call("post", path, key="k6").json()
+        assert Webhook.objects.get().secrets_at(timezone.now()) == [fifth["secret"], fourth["secret"]]
 
     def test_is_added_twice_where_effect_and_answer_are_not_one_commit(
         self, api: Api, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +171,12 @@ class TestAWebhook:
             assert api.call("post", f"/{made['id']}/rotate", key="k2").status_code == 500
         rotated = api.call("post", f"/{made['id']}/rotate", key="k2").json()
         newest, previous = Webhook.objects.get().secrets_at(timezone.now())
-        assert (newest, previous == made["secret"]) == (rotated["secret"], one_commit)
+        assert previous == made["secret"]
+        if not one_commit:
+            # The control: the secret is made without its answer, so the caller never learns it.
+            assert (rotated["code"], "secret" in rotated) == ("forbidden", False)
+            return
+        assert newest == rotated["secret"]
         assert api.call("post", f"/{made['id']}/rotate", key="k2").json() == rotated
 
     def test_to_try_is_one_message_however_often_it_is_asked_for_with_one_key(self, api: Api) -> None:

@@ -13,11 +13,12 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,9 @@ from flashsale.life.held_folder import held_folder
 FORMAT = 1
 MANIFEST = "manifest.json"
 OPENSSL = ("-aes-256-cbc", "-pbkdf2", "-iter", "600000", "-md", "sha256", "-salt")
+NAME = re.compile(r"flashsale-(\d{8}T\d{6})\d*Z")
+# A backup takes its name and notes its time within so long.
+NAME_AGREES = timedelta(minutes=5)
 KEY_CHARS_MIN = 32
 SECRETS = ("PEPPER", "TOKEN_KEYS", "CONTACT_KEY", "RECEIPT_KEY", "SECRET_KEY")
 
@@ -175,6 +179,27 @@ def read_manifest(folder: Path, key: bytes) -> dict[str, Any]:
         ):
             raise BackupError(f"{path} is damaged or missing: it is not what the manifest says. Use another backup.")
     return dict(manifest)
+
+
+def refuse_other_time(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises BackupError for a folder whose name has another time than the manifest in it.
+
+    The newest backup is found by its name. So a person who can write to the place of the backups could give an old one,
+    whose keyed hash is true, the name of a newer one. A folder with a name of another form says no time.
+    """
+    found = NAME.fullmatch(folder.resolve().name)
+    if found is None:
+        return
+    try:
+        named = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        agrees = abs(named - datetime.fromisoformat(manifest["made_at"])) <= NAME_AGREES
+    except (ValueError, TypeError):
+        agrees = False
+    if not agrees:
+        raise BackupError(
+            f"The name {folder.name} says {found[1]}, and the backup in it was made at {manifest['made_at']}: somebody "
+            "has renamed it. Look for the backup that you want. Only if this is the one, add --renamed."
+        )
 
 
 def newest(folder: Path) -> Path:

@@ -70,6 +70,10 @@ class Command(BaseCommand):
             "--other-secrets", action="store_true", help="this server has other secrets, and I know why"
         )
         parser.add_argument(
+            "--renamed", action="store_true",
+            help="the folder of the backup has another time in its name than the backup, and I know why",
+        )  # fmt: skip
+        parser.add_argument(
             "--entries", type=int, default=ENTRIES, metavar="N",
             help=f"how many people may have entered each line after the backup (default: {ENTRIES:,})",
         )  # fmt: skip
@@ -81,6 +85,8 @@ class Command(BaseCommand):
             folder = files.newest(Path(options["source"]))
             key_file = Path(options["key_file"]) if options["key_file"] else None
             manifest = files.read_manifest(folder, files.read_key(key_file))
+            if not options["renamed"]:
+                files.refuse_other_time(folder, manifest)
             self._refuse(manifest, other_secrets=options["other_secrets"] or options["check"])
             self.stdout.write(f"{folder}, made at {manifest['made_at']}: every file is as it was written")
             if options["check"]:

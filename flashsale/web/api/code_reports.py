@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from flashsale.gate import bridge
 from flashsale.life import send_codes
 from flashsale.providers import messages
-from flashsale.providers.messages.base import NotBelieved
+from flashsale.providers.messages.base import NotBelieved, Report
 from flashsale.providers.messages.sms import report_url
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import limits
@@ -20,7 +20,7 @@ REPORT_BYTES_MAX = 128 * 1024
 
 
 class CodeReports(PublicView):
-    """Reports of one gateway. Signed ones have no rate limit, because a gateway tells of a whole sale."""
+    """Reports of one gateway. Those that are taken have no rate limit, because a gateway tells of a whole sale."""
 
     throttle_classes = []
     form = None  # the signature covers the bytes of the body, so it is checked before the body is read
@@ -29,6 +29,12 @@ class CodeReports(PublicView):
 
     def post(self, request: Request) -> Response:
         """Applies the reports. One about a message that is not ours, or is over, changes nothing."""
+        with limits.counting_refusals(request):
+            sender, reports = self._reports(request)
+        return Response({"known": bridge.run(send_codes.receive(sender=sender, reports=reports))})
+
+    def _reports(self, request: Request) -> tuple[str, list[Report]]:
+        """The sender and its reports. Refuses what is not signed, malformed or too large."""
         sender = messages.REPORTING[self.gateway]
         # Without its reports, a gateway has no key that could sign them.
         if sender.name not in messages.senders_to_phones() or not sender.reports:
@@ -38,11 +44,10 @@ class CodeReports(PublicView):
         try:
             reports = sender.believe(url=report_url(), body=request.body, headers=request.headers)
         except NotBelieved as error:
-            limits.enforce(request, limits.API_ADDRESS)
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:
             raise Refused(Outcome.MALFORMED, "The report cannot be read.") from error
-        return Response({"known": bridge.run(send_codes.receive(sender=sender.name, reports=reports))})
+        return sender.name, reports
 
 
 class TwilioReports(CodeReports):

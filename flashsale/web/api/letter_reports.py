@@ -17,8 +17,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from flashsale.life.letter_reports import apply_report
 from flashsale.rules import wall_clock
-from flashsale.rules.outcomes import Outcome
+from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SendingFailure
+from flashsale.web import limits
 from flashsale.web.errors import problem_response
 
 WEBHOOK_OPTION = "WEBHOOK_SECRET"
@@ -47,12 +48,21 @@ def receive(request: HttpRequest, service: str) -> HttpResponseBase:
     try:
         return view(request)
     except SuspiciousOperation:
-        return problem_response(request, Outcome.FORBIDDEN, detail="The report has no valid secret or signature.")
+        return _refuse(request, Outcome.FORBIDDEN, "The report has no valid secret or signature.")
     except TooEarly:
         detail = "No letter has this name yet. Send the report again."
         return problem_response(request, Outcome.NOT_READY, detail=detail, retry_after_s=AGAIN_S)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return problem_response(request, Outcome.MALFORMED, detail="The report cannot be read.")
+        return _refuse(request, Outcome.MALFORMED, "The report cannot be read.")
+
+
+def _refuse(request: HttpRequest, outcome: Outcome, detail: str) -> HttpResponse:
+    """The refusal of a report. It counts for the address that sent it."""
+    try:
+        limits.enforce(request, limits.API_ADDRESS)
+    except Refused as refused:
+        return problem_response(request, refused.outcome, detail=refused.detail, retry_after_s=refused.retry_after_s)
+    return problem_response(request, outcome, detail=detail)
 
 
 def _view_of(service: str) -> Callable[[HttpRequest], HttpResponse] | None:

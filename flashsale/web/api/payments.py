@@ -58,7 +58,7 @@ class NotificationResultSerializer(serializers.Serializer[object]):
 
 
 class _Notifications(PublicView):
-    """Notifications of payment providers. Signed ones have no rate limit, because a bank tells of a whole sale."""
+    """Notifications of payment providers. Those that are taken have no rate limit, because a bank tells of a sale."""
 
     throttle_classes = []
     form = None  # the signature covers the bytes of the body, so it is checked before the body is read
@@ -68,19 +68,24 @@ class _Notifications(PublicView):
 
         So a provider that is slow, or that waits for this answer first, does not delay the answer.
         """
+        with limits.counting_refusals(request):
+            references = self._references(request, account)
+        inbox.store(account=account, references=references, body=request.body, headers=request.headers)
+        return references
+
+    def _references(self, request: Request, account: str) -> list[str]:
+        """The payments that a notification is about. Refuses what is not signed, malformed or too large."""
         if len(request.body) > BODY_BYTES_MAX:
             raise HttpFault(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
         try:
             references = inbox.references_in(account=account, body=request.body, headers=request.headers)
             self.check(request.body, references)
         except payments.NotBelieved as error:
-            limits.enforce(request, limits.API_ADDRESS)
             log.warning("a notification of %s is not believed: %s", account, error)
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:
             log.warning("a notification of %s is malformed: %s", account, error)
             raise Refused(Outcome.MALFORMED, str(error)) from error
-        inbox.store(account=account, references=references, body=request.body, headers=request.headers)
         return references
 
     def check(self, body: bytes, references: Sequence[str]) -> None:

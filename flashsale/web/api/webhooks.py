@@ -146,7 +146,7 @@ class RotateSerializer(StrictSerializer):
         min_value=0,
         max_value=int(webhooks.KEPT_SECRET_MAX.total_seconds()),
         default=int(webhooks.KEPT_SECRET.total_seconds()),
-        help_text="Seconds. 0: the present secret ends at once.",
+        help_text="Seconds. 0: all earlier secrets end at once. While an earlier one still signs, only 0 is possible.",
     )
 
 
