@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.rules.review.fact_rules import NEW_FACTS, AnyRuleSet, Fact, FactRuleSet
+from flashsale.rules.review.fact_rules import AnyRuleSet, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import STRONG, Kind, Mark, RuleSet
 
 Words = str | Promise
@@ -79,13 +79,7 @@ def describe_rules(rules: AnyRuleSet) -> list[Part]:
 
 
 def _most(rules: FactRuleSet) -> list[tuple[Fact, int]]:
-    known = ((fact, most) for fact, most in rules.most.items() if rules.looks_at_quarters or fact not in NEW_FACTS)
-    return sorted(known, key=lambda item: (-item[1], item[0]))
-
-
-def _houses(rules: FactRuleSet) -> list[list[str]]:
-    text = _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
-    return [[text]] if rules.looks_at_quarters else []
+    return sorted(rules.most.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
@@ -111,7 +105,12 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     )
                     % {"count": rules.private_people}
                 ],
-                *_houses(rules),
+                [
+                    _(
+                        "People of one quarter, if several orders go to each of several houses without a reason that "
+                        "is named."
+                    )
+                ],
             ],
         ),
         Part(

@@ -62,7 +62,7 @@ class Crowd:
         self.sharing = Counter[Kind]()
         for (kind, _value), people in self.having.items():
             self.sharing[kind] += len(people) if len(people) > 1 else 0
-        self.doors = Doors(self.people, self.having, rules)
+        self.doors = Doors(self.people, self.having)
         self._read_traits()
         self._read_times()
 
