@@ -121,6 +121,17 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("points for a known ring"),
         gettext_lazy("Points for each thing that an order shares with orders that people examine."),
     ),
+    "few_orders": (
+        gettext_lazy("few orders"),
+        gettext_lazy(
+            "With fewer orders to compare with, houses give no points by the number of their people, and each group "
+            "has fewer points. 0: never."
+        ),
+    ),
+    "few_points": (
+        gettext_lazy("fewer points with few orders"),
+        gettext_lazy("So many points fewer has each group then."),
+    ),
     "inhuman_ms": (
         gettext_lazy("too fast, in ms"),
         gettext_lazy("A payment sooner after the reservation is faster than a person can pay."),

@@ -90,6 +90,14 @@ def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
     return [[text]] if rules.house_share else []
 
 
+def _few_orders(rules: FactRuleSet) -> list[list[str]]:
+    text = _(
+        "If fewer than %(count)d orders are compared, a house gives no points by the number of its people, the other "
+        "orders to a house are judged by their own facts, and each group of orders has %(points)d points fewer."
+    ) % {"count": rules.few_orders, "points": rules.few_points}
+    return [[text]] if rules.few_orders else []
+
+
 def _describe_facts(rules: FactRuleSet) -> list[Part]:
     return [
         Part(
@@ -151,6 +159,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                 ],
                 [_("Orders that have only the place in common with the others get none of their points.")],
                 *_rest_of_houses(rules),
+                *_few_orders(rules),
             ],
         ),
     ]

@@ -48,7 +48,7 @@ def test_the_command_prints_tables_markdown_or_json_and_exits_1_when_an_aim_is_m
     assert (text.splitlines()[0], again) == ("| measure | all sales | worst sale | aim |  |", held)
     assert "kind of people" in _printed(capsys)[0]
     for wrong, why in (
-        (("--orders", "499"), "not 499"),
+        (("--orders", "199"), "not 199"),
         (("--seeds", "1,1"), "each once"),
         (("--seeds", "x"), "such as"),
     ):

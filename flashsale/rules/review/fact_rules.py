@@ -114,6 +114,11 @@ class FactRuleSet:
     """Closeness in the line counts this percentage if the group was chosen by its closeness."""
     association_points: int
     """Points for what an order shares with orders of which most reach the threshold."""
+    few_orders: int
+    """With fewer orders than this there is little to compare with: houses give no points by the number of their people,
+    the rest of a house stays below the threshold, and each group has fewer points. 0 is never."""
+    few_points: int
+    """So many points fewer has each group then."""
     inhuman_ms: int
     """A payment sooner after the reservation than this (milliseconds) is faster than a person can pay."""
     near_address: int
@@ -163,6 +168,8 @@ BOUNDS = {
     "household_share": SCORE_MAX,
     "run_share": SCORE_MAX,
     "association_points": SCORE_MAX,
+    "few_orders": COUNT_MAX,
+    "few_points": SCORE_MAX,
     "inhuman_ms": COUNT_MAX,
     "near_address": SCORE_MAX,
     "near_name": SCORE_MAX,
@@ -236,6 +243,9 @@ DEFAULT_FACT_RULES = FactRuleSet(
     place_most=30, place_points=3, known_place_most=15, place_friends_most=45, place_own_points=4,
     home_relatives_most=50, house_share=65, house_apart=3, private_people=8, few_people=10, own_points=5, own_share=35,
     household_share=30, run_share=30, association_points=15,
+    # With fewer orders only a few houses have many people, so an ordinary office looks like the only one of its kind.
+    # How often a value occurs is then counted on few orders as well. So the facts must be three times as surprising.
+    few_orders=2_000, few_points=5,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},
 )  # fmt: skip

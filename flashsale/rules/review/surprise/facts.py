@@ -119,7 +119,7 @@ def _terms(crowd: Crowd, group: Group, people: Sequence[Person], where: Where) -
 def _unexplained_place(crowd: Crowd, people: Sequence[Person], where: Where) -> float:
     """Units for more people than a home has, at a place that names no boarding house, office, shop or flats."""
     named = sum(person.door in crowd.doors.named for person in people)
-    if named * 4 >= len(people) or _is_a_desk(crowd, people):
+    if crowd.is_small or named * 4 >= len(people) or _is_a_desk(crowd, people):
         return 0.0
     rules, more = crowd.rules, max(0, len(people) - crowd.rules.free_size)
     most = rules.known_place_most if where.acquainted else rules.place_most
@@ -133,6 +133,8 @@ def _is_a_desk(crowd: Crowd, people: Sequence[Person]) -> bool:
 
 def _crowded_doors(crowd: Crowd, people: Sequence[Person]) -> float:
     """The same for the doors of a quarter together, of which each may have as many people as a home."""
+    if crowd.is_small:
+        return 0.0
     counts = Counter(person.door for person in people if person.door not in crowd.doors.named)
     more = sum(max(0, count - crowd.rules.free_size) for count in counts.values())
     return min(more * crowd.rules.place_points, crowd.rules.known_place_most) / 10

@@ -49,6 +49,8 @@ class Crowd:
     def __init__(self, orders: Sequence[Order], rules: FactRuleSet, limit: int) -> None:
         self.rules, self.limit = rules, limit
         self.orders = orders
+        self.is_small = len(orders) < rules.few_orders
+        """Whether there are too few orders to tell which houses are unusual."""
         by_person: dict[PersonKey, list[Order]] = {}
         for order in orders:
             by_person.setdefault(person_key(order), []).append(order)
