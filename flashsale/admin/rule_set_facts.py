@@ -132,6 +132,13 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("fewer points with few orders"),
         gettext_lazy("So many points fewer has each group then."),
     ),
+    "fewest_orders": (
+        gettext_lazy("fewest orders"),
+        gettext_lazy(
+            "With fewer orders, only a shared device, payment, mailbox or national id counts, and how many people and "
+            "addresses it links. 0: never."
+        ),
+    ),
     "inhuman_ms": (
         gettext_lazy("too fast, in ms"),
         gettext_lazy("A payment sooner after the reservation is faster than a person can pay."),

@@ -95,7 +95,11 @@ def _few_orders(rules: FactRuleSet) -> list[list[str]]:
         "If fewer than %(count)d orders are compared, a house gives no points by the number of its people, the other "
         "orders to a house are judged by their own facts, and each group of orders has %(points)d points fewer."
     ) % {"count": rules.few_orders, "points": rules.few_points}
-    return [[text]] if rules.few_orders else []
+    least = _(
+        "If fewer than %(count)d orders are compared, only a shared device, payment, mailbox or national id counts, "
+        "and how many people and addresses it links."
+    ) % {"count": rules.fewest_orders}
+    return [*([[text]] if rules.few_orders else []), *([[least]] if rules.fewest_orders else [])]
 
 
 def _describe_facts(rules: FactRuleSet) -> list[Part]:

@@ -23,7 +23,7 @@ from simulation.review_crowd import simulate_sale
 from simulation.review_judging import as_orders
 
 # The strangers of these tests stand for those of a large sale.
-RULES = replace(DEFAULT_FACT_RULES, few_orders=0)
+RULES = replace(DEFAULT_FACT_RULES, few_orders=0, fewest_orders=0)
 score_orders = partial(score_by, rule_set=RULES)
 suspicious = partial(suspicious_by, rule_set=RULES)
 FIRST = ("Budi Siti Agus Dewi Andi Rina Joko Putri Hendra Wulan Yusuf Ayu Bambang Eko Fitri Dedi Lestari Rudi").split()  # noqa: SIM905 - a list of words
@@ -173,6 +173,22 @@ def test_with_few_orders_a_house_needs_other_facts_and_each_group_has_fewer_poin
     (many,) = {finding.points for finding in found(ring)}
     (few_points,) = {finding.points for finding in found(ring, rule_set=DEFAULT_FACT_RULES)}
     assert few_points == many - 5, "the points of the facts are fewer together"
+
+
+def test_with_the_fewest_orders_only_what_a_person_does_not_share_with_strangers_counts() -> None:
+    ring = some(9, device="one", at=HOME, **SCRIPT)
+    others = [
+        *some(8, "couple", device=lambda at: f"of two {at // 2}", **SCRIPT),
+        *some(20, "c", at=f"{HOME} 7", **CHAT),
+    ]
+    findings = score_by([*ring, *others], DEFAULT_FACT_RULES, limit=LIMIT)
+    flagged = suspicious_by(findings, DEFAULT_FACT_RULES)
+    assert {one.order_id for one in flagged} == {member.id for member in ring}, "also if they are a quarter of the sale"
+    assert {one.fact for one in flagged[0].facts} == {Fact.ONE_DEVICE, Fact.GROUP_SIZE}
+    assert {one.score for one in findings if one not in flagged} == {0}
+    less = replace(DEFAULT_FACT_RULES, fewest_orders=len(findings))
+    compared = {one.fact for finding in score_by([*ring, *others], less, limit=LIMIT) for one in finding.facts}
+    assert compared > {Fact.ONE_DEVICE, Fact.GROUP_SIZE}
 
 
 QUARTER = "Kel. Tebet, Jakarta Selatan 12810"

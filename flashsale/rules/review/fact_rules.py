@@ -119,6 +119,9 @@ class FactRuleSet:
     the rest of a house stays below the threshold, and each group has fewer points. 0 is never."""
     few_points: int
     """So many points fewer has each group then."""
+    fewest_orders: int
+    """With fewer orders than this nothing is compared with the sale. Only a device, a payment, a mailbox or an id that
+    people share counts, and how many people and addresses it links. 0 is never."""
     inhuman_ms: int
     """A payment sooner after the reservation than this (milliseconds) is faster than a person can pay."""
     near_address: int
@@ -170,6 +173,7 @@ BOUNDS = {
     "association_points": SCORE_MAX,
     "few_orders": COUNT_MAX,
     "few_points": SCORE_MAX,
+    "fewest_orders": COUNT_MAX,
     "inhuman_ms": COUNT_MAX,
     "near_address": SCORE_MAX,
     "near_name": SCORE_MAX,
@@ -245,7 +249,8 @@ DEFAULT_FACT_RULES = FactRuleSet(
     household_share=30, run_share=30, association_points=15,
     # With fewer orders only a few houses have many people, so an ordinary office looks like the only one of its kind.
     # How often a value occurs is then counted on few orders as well. So the facts must be three times as surprising.
-    few_orders=2_000, few_points=5,
+    # Below 200 orders the simulation measures nothing, and one ring may be half of the sale.
+    few_orders=2_000, few_points=5, fewest_orders=200,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},
 )  # fmt: skip
