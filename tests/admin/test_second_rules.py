@@ -123,6 +123,7 @@ def test_a_new_set_may_begin_with_either_generation(bob: Client) -> None:
     assert ["most_same_model" in html for html in (first, second)] == [False, True]
     assert ["marks_minute_burst" in html for html in (first, second)] == [True, False]
     assert ("?generation=2" in first, "?generation=1" in second) == (True, True)
-    submit(bob, f"{ADD}?generation=2", trial="on", note="to try out")
-    assert [row.read() for row in PublishedRuleSet.objects.filter(trial=True)] == [DEFAULT_FACT_RULES]
-    assert isinstance(PublishedRuleSet.newest().read(), RuleSet), "sales keep taking the first generation"
+    assert PublishedRuleSet.newest().read() == DEFAULT_FACT_RULES, "a new installation begins with the second one"
+    submit(bob, f"{ADD}?generation=1", trial="on", note="to try out")
+    assert [row.read() for row in PublishedRuleSet.objects.filter(trial=True)] == [DEFAULT_RULE_SET]
+    assert PublishedRuleSet.newest().read() == DEFAULT_FACT_RULES, "a set that is only to try out is not used"

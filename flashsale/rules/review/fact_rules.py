@@ -254,4 +254,4 @@ DEFAULT_FACT_RULES = FactRuleSet(
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},
 )  # fmt: skip
-"""The numbers with which a set of the second generation begins."""
+"""The rule set of a new installation."""
