@@ -82,6 +82,10 @@ def _most(rules: FactRuleSet) -> list[tuple[Fact, int]]:
     return sorted(rules.most.items(), key=lambda item: (-item[1], item[0]))
 
 
+def _houses() -> str:
+    return _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
+
+
 def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
     text = _(
         "If %(share)d of 100 orders to a house reach the threshold, the others do too, unless their own facts disagree "
@@ -117,12 +121,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     )
                     % {"count": rules.private_people}
                 ],
-                [
-                    _(
-                        "People of one quarter, if several orders go to each of several houses without a reason that "
-                        "is named."
-                    )
-                ],
+                [_houses()],
             ],
         ),
         Part(
