@@ -146,7 +146,10 @@ class PeopleFactory:
         return [self.person(kind, channel) for channel in chosen]
 
     def _rings(self, people: list[Person]) -> Iterator[Person]:
-        """Gives the members of a ring one device, one card, or one device and address. Phones and e-mails differ."""
+        """Gives the members of a ring one device, one card, or one device and address, and mailboxes of one pattern.
+
+        Who makes many mailboxes numbers them. Phones differ.
+        """
         members = [person for person in people if person.kind is Kind.RING]
         rings = -(-len(members) // RING_SIZE)
         yield from (person for person in people if person.kind is not Kind.RING)
@@ -158,8 +161,10 @@ class PeopleFactory:
                 {"card": head.card},
                 {"device": head.device, "address": head.address},
             )
-            for person in ring:
-                yield replace(person, ring=f"ring {at + 1}", **common[at % len(common)])
+            local, _, domain = head.email.partition("@")
+            for number, person in enumerate(ring):
+                mailbox = f"{local}{number:02d}@{domain}"
+                yield replace(person, email=mailbox, ring=f"ring {at + 1}", **common[at % len(common)])
 
     @staticmethod
     def _households(people: Iterator[Person]) -> Iterator[Person]:

@@ -1,4 +1,4 @@
-"""The fields of a rule set of the second or third generation, and what is typed into them."""
+"""The fields of a rule set of the second generation, and what is typed into them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.rule_set_fields import number_field, only_in_the_set, told_as
 from flashsale.life.rule_set_text import FACT_LABELS, MARK_LABELS
-from flashsale.rules.review.fact_rules import BOUNDS, DEFAULT_FACT_RULES, NEW_FACTS, NEW_FIELDS, Fact, FactRuleSet
+from flashsale.rules.review.fact_rules import BOUNDS, DEFAULT_FACT_RULES, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import HARD_FACTS, SCORE_MAX
 
 TITLES: dict[str, Any] = {
@@ -121,6 +121,24 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("points for a known ring"),
         gettext_lazy("Points for each thing that an order shares with orders that people examine."),
     ),
+    "few_orders": (
+        gettext_lazy("few orders"),
+        gettext_lazy(
+            "With fewer orders to compare with, houses give no points by the number of their people, and each group "
+            "has fewer points. 0: never."
+        ),
+    ),
+    "few_points": (
+        gettext_lazy("fewer points with few orders"),
+        gettext_lazy("So many points fewer has each group then."),
+    ),
+    "fewest_orders": (
+        gettext_lazy("fewest orders"),
+        gettext_lazy(
+            "With fewer orders, only a shared device, payment, mailbox or national id counts, and how many people and "
+            "addresses it links. 0: never."
+        ),
+    ),
     "inhuman_ms": (
         gettext_lazy("too fast, in ms"),
         gettext_lazy("A payment sooner after the reservation is faster than a person can pay."),
@@ -148,7 +166,7 @@ def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
                 value=getattr(base, name), default=getattr(default, name), told=only_in_the_set(),
             ),
         )
-        for name, (label, meaning) in _numbers(base).items()
+        for name, (label, meaning) in NUMBERS.items()
     ]  # fmt: skip
     most = [
         (
@@ -158,7 +176,7 @@ def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
                 value=base.most[fact], default=default.most[fact], told=told_as(FACT_LABELS[fact]),
             ),
         )
-        for fact in _facts(base)
+        for fact in Fact
     ]  # fmt: skip
     marks = [
         (
@@ -173,28 +191,19 @@ def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
     return {"numbers": numbers, "most": most, "marks": marks}
 
 
-def _numbers(base: FactRuleSet) -> dict[str, tuple[Any, Any]]:
-    """The fields with one number that a set of this generation has."""
-    return {name: words for name, words in NUMBERS.items() if base.looks_at_quarters or name not in NEW_FIELDS}
-
-
-def _facts(base: FactRuleSet) -> list[Fact]:
-    return [fact for fact in Fact if base.looks_at_quarters or fact not in NEW_FACTS]
-
-
 def typed(data: dict[str, Any], base: FactRuleSet) -> dict[str, Any]:
-    """What the fields say, as JSON data of the generation of `base`."""
+    """What the fields say, as JSON data."""
     return {
         "generation": base.generation,
-        **{name: data[name] for name in _numbers(base)},
-        "most": {fact.value: data[f"most_{fact.value}"] for fact in _facts(base)},
+        **{name: data[name] for name in NUMBERS},
+        "most": {fact.value: data[f"most_{fact.value}"] for fact in Fact},
         "marks": {mark.value: data[f"marks_{mark.value}"] for mark in HARD_FACTS},
     }
 
 
 def flat(rules: FactRuleSet) -> dict[str, str]:
     """The numbers of a set, by their names in words. Two sets are compared by them."""
-    found = {str(label): str(getattr(rules, name)) for name, (label, _meaning) in _numbers(rules).items()}
-    found |= {str(FACT_LABELS[fact]): str(rules.most[fact]) for fact in _facts(rules)}
+    found = {str(label): str(getattr(rules, name)) for name, (label, _meaning) in NUMBERS.items()}
+    found |= {str(FACT_LABELS[fact]): str(rules.most[fact]) for fact in Fact}
     marks = {str(MARK_LABELS[mark]): str(points) for mark, points in rules.marks.items()}
     return {_("generation"): str(rules.generation)} | found | marks

@@ -11,17 +11,11 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin import rule_set_facts, rule_set_links
 from flashsale.models import PublishedRuleSet
-from flashsale.rules.review.fact_rules import (
-    DEFAULT_FACT_RULES,
-    SECOND_FACT_RULES,
-    AnyRuleSet,
-    FactRuleSet,
-    parse_any_rule_set,
-)
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet, FactRuleSet, parse_any_rule_set
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, InvalidRuleSet
 
 # Where a new set may begin, by the generation in the address of the form.
-DEFAULTS: dict[str, AnyRuleSet] = {"1": DEFAULT_RULE_SET, "2": SECOND_FACT_RULES, "3": DEFAULT_FACT_RULES}
+DEFAULTS: dict[str, AnyRuleSet] = {"1": DEFAULT_RULE_SET, "2": DEFAULT_FACT_RULES}
 
 
 def _of(rules: AnyRuleSet) -> Any:
@@ -78,13 +72,13 @@ def fieldsets(base: AnyRuleSet) -> list[tuple[Any, dict[str, Any]]]:
         for name, found in _of(base).fields(base).items()
     ]
     imported = (gettext_lazy("Import"), {"fields": ["content"], "classes": ["collapse"]})
-    other = "1" if isinstance(base, FactRuleSet) and base.looks_at_quarters else "3"
+    other = "1" if isinstance(base, FactRuleSet) else "2"
     begin = format_html(
         '<a href="?generation={}">{}</a>',
         other,
         _("Begin with the first generation instead: single links between orders")
         if other == "1"
-        else _("Begin with the third generation instead: what orders have in common, against their own sale"),
+        else _("Begin with the second generation instead: what orders have in common, against their own sale"),
     )
     return [(None, {"fields": ["note", "trial"], "description": begin}), *parts, imported]
 

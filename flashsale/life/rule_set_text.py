@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.rules.review.fact_rules import NEW_FACTS, AnyRuleSet, Fact, FactRuleSet
+from flashsale.rules.review.fact_rules import AnyRuleSet, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import STRONG, Kind, Mark, RuleSet
 
 Words = str | Promise
@@ -79,13 +79,11 @@ def describe_rules(rules: AnyRuleSet) -> list[Part]:
 
 
 def _most(rules: FactRuleSet) -> list[tuple[Fact, int]]:
-    known = ((fact, most) for fact, most in rules.most.items() if rules.looks_at_quarters or fact not in NEW_FACTS)
-    return sorted(known, key=lambda item: (-item[1], item[0]))
+    return sorted(rules.most.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _houses(rules: FactRuleSet) -> list[list[str]]:
-    text = _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
-    return [[text]] if rules.looks_at_quarters else []
+def _houses() -> str:
+    return _("People of one quarter, if several orders go to each of several houses without a reason that is named.")
 
 
 def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
@@ -94,6 +92,18 @@ def _rest_of_houses(rules: FactRuleSet) -> list[list[str]]:
         "or the address names a boarding house, an office or a shop."
     ) % {"share": rules.house_share}
     return [[text]] if rules.house_share else []
+
+
+def _few_orders(rules: FactRuleSet) -> list[list[str]]:
+    text = _(
+        "If fewer than %(count)d orders are compared, a house gives no points by the number of its people, the other "
+        "orders to a house are judged by their own facts, and each group of orders has %(points)d points fewer."
+    ) % {"count": rules.few_orders, "points": rules.few_points}
+    least = _(
+        "If fewer than %(count)d orders are compared, only a shared device, payment, mailbox or national id counts, "
+        "and how many people and addresses it links."
+    ) % {"count": rules.fewest_orders}
+    return [*([[text]] if rules.few_orders else []), *([[least]] if rules.fewest_orders else [])]
 
 
 def _describe_facts(rules: FactRuleSet) -> list[Part]:
@@ -111,7 +121,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                     )
                     % {"count": rules.private_people}
                 ],
-                *_houses(rules),
+                [_houses()],
             ],
         ),
         Part(
@@ -152,6 +162,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                 ],
                 [_("Orders that have only the place in common with the others get none of their points.")],
                 *_rest_of_houses(rules),
+                *_few_orders(rules),
             ],
         ),
     ]

@@ -6,8 +6,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.rules.review.fact_rules import AnyRuleSet, parse_any_rule_set
-from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet, parse_any_rule_set
 
 
 class RuleSetChanged(RuntimeError):
@@ -78,4 +77,4 @@ class PublishedRuleSet(models.Model):
 
         A new installation makes one here.
         """
-        return cls.objects.filter(trial=False).first() or cls.make(DEFAULT_RULE_SET)
+        return cls.objects.filter(trial=False).first() or cls.make(DEFAULT_FACT_RULES)

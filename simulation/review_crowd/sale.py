@@ -12,7 +12,7 @@ from simulation.review_crowd.ring_kinds import rings
 from simulation.review_crowd.terms import terms_of
 from simulation.review_crowd.town import Town
 
-ORDERS_MIN, ORDERS_MAX = 500, 100_000
+ORDERS_MIN, ORDERS_MAX = 200, 100_000
 Honest = Callable[[Town], Iterator[Draft]]
 # Who buys, share of the honest orders, mean number of orders of a group.
 HONEST: tuple[tuple[Honest, float, float], ...] = (

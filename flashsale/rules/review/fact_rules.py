@@ -1,7 +1,4 @@
-"""A rule set of the second or third generation: what facts are worth that orders of a group have in common.
-
-The third generation is the second one with more facts and numbers about houses and quarters. A set of the second one
-scores as it did on the day it was published.
+"""A rule set of the second generation: what facts are worth that orders of a group have in common.
 
 The numbers are round, and each has its reason beside it. They are not fitted to any simulation, because a simulation is
 an idea of how people live. docs/review.md explains the scoring; surprise/ uses the numbers.
@@ -9,7 +6,7 @@ an idea of how people live. docs/review.md explains the scoring; surprise/ uses 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -24,9 +21,7 @@ from flashsale.rules.review.rule_set import (
     parse_rule_set,
 )
 
-GENERATION = 3
-EARLIER = 2
-"""A generation whose sets are still read and still score as they did."""
+GENERATION = 2
 
 
 class Fact(StrEnum):
@@ -57,10 +52,6 @@ class Fact(StrEnum):
     REST_OF_HOUSE = "rest_of_house"
 
 
-NEW_FACTS = frozenset({Fact.BUSY_QUARTER, Fact.REST_OF_HOUSE})
-"""Facts that a set of the second generation does not have."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactRuleSet:
     """Which orders people look at: the points of a group's facts, at most `most` for each, added up to at most 100.
@@ -69,7 +60,7 @@ class FactRuleSet:
     """
 
     generation: int
-    """3, or 2 for an earlier set. It tells a reader of the data which rules these are."""
+    """2. It tells a reader of the data which rules these are; a set of the first generation does not have it."""
     threshold: int
     """People look at an order with this score (1 to 100) or a higher one."""
     most: Mapping[Fact, int]
@@ -123,6 +114,14 @@ class FactRuleSet:
     """Closeness in the line counts this percentage if the group was chosen by its closeness."""
     association_points: int
     """Points for what an order shares with orders of which most reach the threshold."""
+    few_orders: int
+    """With fewer orders than this there is little to compare with: houses give no points by the number of their people,
+    the rest of a house stays below the threshold, and each group has fewer points. 0 is never."""
+    few_points: int
+    """So many points fewer has each group then."""
+    fewest_orders: int
+    """With fewer orders than this nothing is compared with the sale. Only a device, a payment, a mailbox or an id that
+    people share counts, and how many people and addresses it links. 0 is never."""
     inhuman_ms: int
     """A payment sooner after the reservation than this (milliseconds) is faster than a person can pay."""
     near_address: int
@@ -135,16 +134,7 @@ class FactRuleSet:
 
     def published(self) -> dict[str, Any]:
         """The rule set as JSON data: so it is published, stored and hashed."""
-        content = {name: _plain(getattr(self, name)) for name in FIELDS}
-        if self.generation == EARLIER:
-            content["most"] = {name: points for name, points in content["most"].items() if name not in NEW_FACTS}
-            return {name: value for name, value in content.items() if name not in NEW_FIELDS}
-        return content
-
-    @property
-    def looks_at_quarters(self) -> bool:
-        """Whether busy houses and quarters are facts, as from the third generation on."""
-        return self.generation > EARLIER
+        return {name: _plain(getattr(self, name)) for name in FIELDS}
 
     def content_hash(self) -> str:
         """SHA-256 of the published data, in hex. It proves the content; the version is only a name."""
@@ -152,18 +142,8 @@ class FactRuleSet:
 
 
 AnyRuleSet = RuleSet | FactRuleSet
-"""A rule set of any generation."""
+"""A rule set of either generation."""
 FIELDS = tuple(field.name for field in fields(FactRuleSet))
-# Fields that a set of the second generation does not have, with the field whose number did their work. "" is none.
-NEW_FIELDS = {
-    "place_points": "size_points",
-    "known_place_most": "",
-    "place_friends_most": "friends_most",
-    "place_own_points": "own_points",
-    "home_relatives_most": "relatives_most",
-    "house_share": "",
-    "house_apart": "",
-}
 # The largest value of each field with one number; the smallest is 0, or 1 where 0 would divide or flag every order.
 BOUNDS = {
     "threshold": SCORE_MAX,
@@ -191,6 +171,9 @@ BOUNDS = {
     "household_share": SCORE_MAX,
     "run_share": SCORE_MAX,
     "association_points": SCORE_MAX,
+    "few_orders": COUNT_MAX,
+    "few_points": SCORE_MAX,
+    "fewest_orders": COUNT_MAX,
     "inhuman_ms": COUNT_MAX,
     "near_address": SCORE_MAX,
     "near_name": SCORE_MAX,
@@ -212,23 +195,15 @@ def parse_any_rule_set(content: Any) -> AnyRuleSet:
 
 def parse_fact_rules(content: Mapping[str, Any]) -> FactRuleSet:
     """Reads the data that :meth:`FactRuleSet.published` makes. Raises InvalidRuleSet."""
-    generation = content["generation"]
-    earlier = generation == EARLIER
-    expected = [name for name in FIELDS if not (earlier and name in NEW_FIELDS)]
-    if generation not in {EARLIER, GENERATION} or set(content) != set(expected):
+    if content["generation"] != GENERATION or set(content) != set(FIELDS):
         raise InvalidRuleSet(f"a rule set of generation {GENERATION} has exactly these fields: {', '.join(FIELDS)}")
     for name, most in BOUNDS.items():
-        if name in content:
-            _number(name, content[name], int(name in AT_LEAST_ONE), most)
+        _number(name, content[name], int(name in AT_LEAST_ONE), most)
     known = dict(content)
-    facts = tuple(fact for fact in Fact if not (earlier and fact in NEW_FACTS))
-    for name, words in (("most", facts), ("marks", tuple(HARD_FACTS))):
+    for name, words in (("most", tuple(Fact)), ("marks", tuple(HARD_FACTS))):
         known[name] = _by_word(name, content[name], words)
     if min(known["marks"].values()) < content["threshold"]:
         raise InvalidRuleSet("marks: a hard fact reaches the threshold by itself")
-    if earlier:
-        known |= {name: content.get(before, 0) for name, before in NEW_FIELDS.items()}
-        known["most"] |= dict.fromkeys(NEW_FACTS, 0)
     return FactRuleSet(**known)
 
 
@@ -272,14 +247,11 @@ DEFAULT_FACT_RULES = FactRuleSet(
     place_most=30, place_points=3, known_place_most=15, place_friends_most=45, place_own_points=4,
     home_relatives_most=50, house_share=65, house_apart=3, private_people=8, few_people=10, own_points=5, own_share=35,
     household_share=30, run_share=30, association_points=15,
+    # With fewer orders only a few houses have many people, so an ordinary office looks like the only one of its kind.
+    # How often a value occurs is then counted on few orders as well. So the facts must be three times as surprising.
+    # Below 200 orders the simulation measures nothing, and one ring may be half of the sale.
+    few_orders=2_000, few_points=5, fewest_orders=200,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},
 )  # fmt: skip
-"""The rule set of a fresh installation, if it takes the third generation."""
-SECOND_FACT_RULES = replace(
-    DEFAULT_FACT_RULES, generation=EARLIER, threshold=60,
-    most={**DEFAULT_FACT_RULES.most, Fact.GROUP_SIZE: 30, Fact.BUSY_QUARTER: 0, Fact.REST_OF_HOUSE: 0},
-    place_most=20, place_points=5, known_place_most=0, place_friends_most=30, place_own_points=5,
-    home_relatives_most=40, house_share=0, house_apart=0,
-)  # fmt: skip
-"""The set with which the second generation began, for comparison."""
+"""The rule set of a new installation."""

@@ -208,4 +208,4 @@ DEFAULT_RULE_SET = RuleSet(
     inhuman_ms=2_000, burst_s=60, burst_people=3, near_address=80, near_name=90, phone_block=20,
     crowded={Kind.NETWORK: 10, Kind.MAIL_PATTERN: 100, Kind.MAIL_DOMAIN: 100}, crowd_share=10, majority=50, growth=25,
 )  # fmt: skip
-"""The rule set of a fresh installation."""
+"""The numbers with which a set of the first generation begins."""

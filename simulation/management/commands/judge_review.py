@@ -11,14 +11,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, SECOND_FACT_RULES, AnyRuleSet
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
 from simulation.review_crowd import DEVELOPMENT_SEEDS, JUDGING_SEEDS, ORDERS_MAX, ORDERS_MIN
 from simulation.review_crowd.judging import KIND_AIM, Judgement, KindResult
 from simulation.review_judging import JudgingResult
 
-GENERATIONS: dict[int, AnyRuleSet] = {1: DEFAULT_RULE_SET, 2: SECOND_FACT_RULES, 3: DEFAULT_FACT_RULES}
+GENERATIONS: dict[int, AnyRuleSet] = {1: DEFAULT_RULE_SET, 2: DEFAULT_FACT_RULES}
 SEEDS = f"{JUDGING_SEEDS[0]}-{JUDGING_SEEDS[-1]}"
 VERDICTS = {True: "held", False: "missed", None: ""}
 MEASURES = ("measure", "all sales", "worst sale", "aim", "")
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             "--generation",
             type=int,
             choices=GENERATIONS,
-            default=3,
+            default=2,
             help="the rules of this generation, with their default numbers (default: %(default)s)",
         )
         form = parser.add_mutually_exclusive_group()

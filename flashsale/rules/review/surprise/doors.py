@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import exp, log10
 from typing import TYPE_CHECKING
 
-from flashsale.rules.review.fact_rules import FactRuleSet
 from flashsale.rules.review.findings import Value
 from flashsale.rules.review.rule_set import Kind
 
@@ -24,8 +23,6 @@ _NAMES = (
     "anteraja loker pickup hotel apartemen apartment apt rusun kondominium"
 )
 _PLACES = frozenset(_NAMES.split())
-# Any house has rooms and floors. Only the second generation took them for a shared place.
-_ROOMS = frozenset({"lt", "lantai", "kamar", "kmr", "unit"})
 _WORDS = re.compile(r"[^\W\d_]+")
 _POSTCODE = re.compile(r"\b\d{5}\b")
 # People of one house who share one of these know each other. In a small house a shared network says so too.
@@ -44,9 +41,8 @@ class Doors:
     share a device, a card or a name.
     """
 
-    def __init__(self, people: Sequence["Person"], having: Mapping[Value, list[int]], rules: FactRuleSet) -> None:
-        self._people, self._rules = people, rules
-        self._words = _PLACES if rules.looks_at_quarters else _PLACES | _ROOMS
+    def __init__(self, people: Sequence["Person"], having: Mapping[Value, list[int]]) -> None:
+        self._people = people
         self.named: set[Hashable] = set()
         """Doors of which at least every fourth address, or mail domain, says that people share them."""
         self._quarters: dict[str, list[Hashable]] = defaultdict(list)
@@ -60,10 +56,9 @@ class Doors:
 
     def _read(self, door: Hashable, members: Sequence[int]) -> None:
         addresses = [buyer.address for at in members if (buyer := self._people[at].orders[0].buyer)]
-        names = sum(not self._words.isdisjoint(_WORDS.findall(address.casefold())) for address in addresses)
-        if self._rules.looks_at_quarters:
-            domains = (str(self._people[at].values.get(Kind.MAIL_DOMAIN, "")) for at in members)
-            names = max(names, sum(is_registered(domain) for domain in domains))
+        names = sum(not _PLACES.isdisjoint(_WORDS.findall(address.casefold())) for address in addresses)
+        domains = (str(self._people[at].values.get(Kind.MAIL_DOMAIN, "")) for at in members)
+        names = max(names, sum(is_registered(domain) for domain in domains))
         if names * 4 >= len(members):
             self.named.add(door)
         codes = Counter(code[0] for address in addresses if (code := _POSTCODE.search(address)))
@@ -73,9 +68,7 @@ class Doors:
         self._orders[quarter] += len(members)
         if not 1 < len(members) <= PEOPLE_AT_A_DOOR:
             return
-        if not self._rules.looks_at_quarters:
-            self._quarters[quarter].append(door)
-        elif door not in self.named and not self._are_relatives(members):
+        if door not in self.named and not self._are_relatives(members):
             self._quarters[quarter].append(door)
             self._quarter_of[door] = quarter
             self._at_busy[quarter] += len(members)
@@ -91,7 +84,7 @@ class Doors:
         return len(tied) * 2 >= len(members)
 
     def quarters(self) -> Iterable[list[Hashable]]:
-        """The doors of each quarter at which several people order; from the third generation on, the busy ones."""
+        """The busy doors of each quarter."""
         return self._quarters.values()
 
     def surprise(self, people: Iterable["Person"]) -> float:

@@ -52,7 +52,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     people = [crowd.people[at] for at in group.members]
     rules = crowd.rules
     where = _where(crowd, group, people)
-    terms = _terms(crowd, group, people, where)
+    terms = {} if crowd.is_tiny else _terms(crowd, group, people, where)
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}
     own = [0.0] * len(people)
     for fact, some in terms.items():
@@ -67,7 +67,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
         units[Fact.BUSY_QUARTER] = crowd.doors.surprise(people)
         if len({person.door for person in people}) < _DOORS_OF_A_QUARTER and len(people) <= rules.free_size:
             units = {}  # two homes of one quarter are two homes
-    elif where.one_door or Anchor.AREA in group.anchors:
+    elif where.one_door and not crowd.is_tiny:
         units[Fact.GROUP_SIZE] = max(units[Fact.GROUP_SIZE], _unexplained_place(crowd, people, where))
     busy = units.get(Fact.BUSY_QUARTER, 0.0) > _BUSY
     return Common(
@@ -82,7 +82,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
 def _where(crowd: Crowd, group: Group, people: Sequence[Person]) -> Where:
     doors = {person.door for person in people}
     one_door = len(doors) == 1 and None not in doors
-    quarter = Anchor.AREA in group.anchors and crowd.rules.looks_at_quarters
+    quarter = Anchor.AREA in group.anchors
     named = sum(person.door in crowd.doors.named for person in people)
     return Where(
         one_door=one_door,
@@ -119,7 +119,7 @@ def _terms(crowd: Crowd, group: Group, people: Sequence[Person], where: Where) -
 def _unexplained_place(crowd: Crowd, people: Sequence[Person], where: Where) -> float:
     """Units for more people than a home has, at a place that names no boarding house, office, shop or flats."""
     named = sum(person.door in crowd.doors.named for person in people)
-    if named * 4 >= len(people) or (crowd.rules.looks_at_quarters and _is_a_desk(crowd, people)):
+    if crowd.is_small or named * 4 >= len(people) or _is_a_desk(crowd, people):
         return 0.0
     rules, more = crowd.rules, max(0, len(people) - crowd.rules.free_size)
     most = rules.known_place_most if where.acquainted else rules.place_most
@@ -133,6 +133,8 @@ def _is_a_desk(crowd: Crowd, people: Sequence[Person]) -> bool:
 
 def _crowded_doors(crowd: Crowd, people: Sequence[Person]) -> float:
     """The same for the doors of a quarter together, of which each may have as many people as a home."""
+    if crowd.is_small:
+        return 0.0
     counts = Counter(person.door for person in people if person.door not in crowd.doors.named)
     more = sum(max(0, count - crowd.rules.free_size) for count in counts.values())
     return min(more * crowd.rules.place_points, crowd.rules.known_place_most) / 10
@@ -152,7 +154,7 @@ def _know_each_other(crowd: Crowd, people: Sequence[Person], *, one_door: bool, 
         # Strangers share a carrier's network or a provider. It ties people only if most of its people are here.
         ties = {value for value, count in counts.items() if count > 1 and 2 * count >= len(crowd.having[kind, value])}
         tied |= {at for at, person in enumerate(people) if person.values.get(kind) in ties}
-    return len(tied) * (2 if one_door and crowd.rules.looks_at_quarters else 3) >= len(people)
+    return len(tied) * (2 if one_door else 3) >= len(people)
 
 
 def _sum(terms: Terms, crowd: Crowd) -> float:

@@ -49,6 +49,10 @@ class Crowd:
     def __init__(self, orders: Sequence[Order], rules: FactRuleSet, limit: int) -> None:
         self.rules, self.limit = rules, limit
         self.orders = orders
+        self.is_tiny = len(orders) < rules.fewest_orders
+        """Whether there are too few orders to compare with at all."""
+        self.is_small = self.is_tiny or len(orders) < rules.few_orders
+        """Whether there are too few orders to tell which houses are unusual."""
         by_person: dict[PersonKey, list[Order]] = {}
         for order in orders:
             by_person.setdefault(person_key(order), []).append(order)
@@ -62,7 +66,7 @@ class Crowd:
         self.sharing = Counter[Kind]()
         for (kind, _value), people in self.having.items():
             self.sharing[kind] += len(people) if len(people) > 1 else 0
-        self.doors = Doors(self.people, self.having, rules)
+        self.doors = Doors(self.people, self.having)
         self._read_traits()
         self._read_times()
 

@@ -10,7 +10,8 @@ How a score comes about:
 4. An order has the points of its best group. Then a device, a payment, a mailbox or a small network that it shares
    with orders of which most reach the threshold gives it a few points more. At a house without a name of a shared
    place, of which nearly all orders reach the threshold, the rest reaches it too.
-5. A value that people have allowed for a time groups its orders only by what strangers do not share. An order with a
+5. With few orders to compare with, each group has fewer points, and step 4 adds nothing for the rest of a house.
+6. A value that people have allowed for a time groups its orders only by what strangers do not share. An order with a
    value that people have blocked for a time always reaches the threshold, and so does an order with a hard fact.
 """
 
@@ -83,10 +84,12 @@ def _scored(crowd: Crowd, group: Group) -> Scored | None:
     """The group without those who have nothing in common with it; None if too few are left."""
     best: Scored | None = None
     members, size = group.members, len(group.members)
+    # In a tiny sale nothing is compared with it, so nothing is uncertain.
+    fewer = crowd.rules.few_points / 10 if crowd.is_small and not crowd.is_tiny else 0.0
     for _step in range(_STEPS + 1):
         common = in_common(crowd, replace(group, members=members))
         worth = min(len(members) - 1, crowd.rules.orders_worth) / len(members)
-        units = common.total - log10(comb(size, len(members))) * worth
+        units = common.total - log10(comb(size, len(members))) * worth - fewer
         kept = _belonging(members, common, crowd.rules.own_share)
         if len(kept) >= 2 and units > (best.units if best else 0):
             best = Scored(kept, tuple(sorted(set(group.members) - set(kept))), common, units)
@@ -110,8 +113,10 @@ def _rest_of_houses(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
     of the house: there may be a boarding house behind the door.
     """
     rules, found = crowd.rules, dict[int, int]()
+    if crowd.is_small or not rules.house_share:
+        return found
     for (kind, door), people in crowd.having.items():
-        if kind is not Kind.ADDRESS or not rules.house_share or door in crowd.doors.named:
+        if kind is not Kind.ADDRESS or door in crowd.doors.named:
             continue
         reached = [at for at in people if at in best and _points(best[at]) >= rules.threshold]
         if len(reached) < MEMBERS_MIN or len(reached) * 100 < rules.house_share * len(people):
@@ -131,7 +136,7 @@ def _known_rings(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
     for (kind, _value), people in crowd.having.items():
         if kind not in _ASSOCIATING or len(people) < MEMBERS_MIN:
             continue
-        if kind is Kind.NETWORK and len(people) > rules.few_people:
+        if kind is Kind.NETWORK and (crowd.is_tiny or len(people) > rules.few_people):
             continue
         reached = sum(at in flagged for at in people)
         if reached * 2 > len(people):
@@ -188,7 +193,7 @@ def _facts(scored: Scored) -> list[FactPoints]:
     total, points = _points(scored), []
     left = scored.common.total
     for fact, units in sorted(scored.common.units.items(), key=lambda item: (-item[1], item[0])):
-        # What choosing the members has cost is taken from each fact alike.
+        # What choosing the members has cost is taken from each fact alike, and so are the points of few orders.
         share = round(total * units / left) if left > 0 else 0
         left -= units
         total -= share
