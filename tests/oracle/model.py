@@ -238,7 +238,9 @@ class Oracle:
         assert hold.sale.clock is not None
         late = hold.state == "held" and hold.sale.clock >= hold.deadline
         if hold.state == "confirmed":
-            return None
+            paid = {attempt.way for attempt in hold.attempts if attempt.state == "paid"}
+            # A partner that names another payment than the one that counts must learn that this one does not.
+            return "not_held" if way.startswith("partner") and way not in paid else None
         if hold.state != "held" or late:
             return "expired" if hold.close() or hold.state == "expired" or late else "not_held"
         if way.startswith("partner") and self._is_used(hold, way):
