@@ -9,7 +9,7 @@ from hashlib import sha256
 from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.fact_rules import AnyRuleSet
-from flashsale.rules.review.suspicion import Order, score_orders, suspicious
+from flashsale.rules.review.suspicion import Order, rules_for, score_orders, suspicious
 from simulation.review_crowd import SimulatedOrder, simulate_sale
 from simulation.review_crowd.judging import Judgement
 
@@ -63,7 +63,7 @@ def judge(*, seeds: Sequence[int], orders: int, rules: AnyRuleSet) -> JudgingRes
         sale = simulate_sale(seed, orders=orders)
         scored = list(as_orders(sale.orders))
         began = time.process_time()
-        found = suspicious(score_orders(scored, rules, limit=sale.terms.limit), rules)
+        found = suspicious(score_orders(scored, rules, limit=sale.terms.limit), rules_for(rules, len(scored)))
         took = time.process_time() - began
         result.score_s += took
         result.slowest_s = max(result.slowest_s, took)

@@ -39,7 +39,6 @@ from flashsale.models.sale import LOBBY
 from flashsale.rules.events import EventType
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from flashsale.rules.states import SaleState
 
 PHONE = "POCO-M3-4-64"
@@ -114,18 +113,8 @@ def draft_sale(
     return plan_sale(campaign=campaign or poco_campaign(), **values)
 
 
-def begin_with_first_generation() -> None:
-    """Makes a rule set of the first generation, if there is none.
-
-    Tests have a handful of orders, and by the first generation three of one device reach the threshold.
-    """
-    if not PublishedRuleSet.objects.exists():
-        PublishedRuleSet.make(DEFAULT_RULE_SET)
-
-
 def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:
-    """A published sale whose lobby is open. It has the first generation of rules, unless the test has made a set."""
-    begin_with_first_generation()
+    """A published sale whose lobby is open."""
     campaign = campaign or poco_campaign()
     if fields.keys() <= PLAIN and not settings.FLASHSALE_TWO_PEOPLE_UNITS and _is_new(campaign):
         return _published(campaign, **fields)

@@ -135,8 +135,7 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
     "fewest_orders": (
         gettext_lazy("fewest orders"),
         gettext_lazy(
-            "With fewer orders, only a shared device, payment, mailbox or national id counts, and how many people and "
-            "addresses it links. 0: never."
+            "With fewer orders nothing can be compared, so the rules of the first generation score them. 0: never."
         ),
     ),
     "inhuman_ms": (
@@ -198,6 +197,7 @@ def typed(data: dict[str, Any], base: FactRuleSet) -> dict[str, Any]:
         **{name: data[name] for name in NUMBERS},
         "most": {fact.value: data[f"most_{fact.value}"] for fact in Fact},
         "marks": {mark.value: data[f"marks_{mark.value}"] for mark in HARD_FACTS},
+        "links": base.links.published(),
     }
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.life import review
-from flashsale.models import Case, CaseNote, PublishedRuleSet, Record, Reservation, RingOrder, Sale
+from flashsale.models import Case, CaseNote, Record, Reservation, RingOrder, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.rules.trail import text_digest
@@ -59,7 +59,6 @@ class RingRow:
     order: Reservation
     case: Case | None
     stored: RingOrder | None
-    threshold: int
     scored: bool = True
 
     @property
@@ -71,6 +70,11 @@ class RingRow:
     def evidence(self) -> dict[str, Any]:
         """The evidence of the case, or what the review has stored."""
         return self.case.evidence if self.case else self.stored.evidence if self.stored else {}
+
+    @property
+    def threshold(self) -> int:
+        """The threshold of the rules that have scored the order; 0 if no rules have."""
+        return int(self.evidence.get("rules", {}).get("threshold", 0))
 
     def can_open(self, sale: Sale) -> bool:
         """Whether a case of this order can be opened from the page of a case of `sale`."""
@@ -92,8 +96,6 @@ def ring_of(case: Case) -> list[RingRow]:
         run, group = found.run_id, found.group
     if group is None:
         return []
-    rules = PublishedRuleSet.objects.filter(runs=run).first()
-    threshold = rules.read().threshold if rules else 0
     related = ("reservation__sale__campaign", "reservation__case", "run__rules")
     stored = {
         row.reservation_id: row for row in RingOrder.objects.filter(run=run, group=group).select_related(*related)
@@ -101,10 +103,10 @@ def ring_of(case: Case) -> list[RingRow]:
     cases = Case.objects.filter(run=run, group=group).select_related("reservation__sale__campaign")
     left_out = set(review.not_to_score(Reservation.objects.filter(pk__in=stored)).values_list("pk", flat=True))
     rows = [
-        RingRow(row.reservation, getattr(row.reservation, "case", None), row, threshold, id_ not in left_out)
+        RingRow(row.reservation, getattr(row.reservation, "case", None), row, id_ not in left_out)
         for id_, row in stored.items()
     ]
-    rows += [RingRow(one.reservation, one, None, threshold) for one in cases if one.reservation_id not in stored]
+    rows += [RingRow(one.reservation, one, None) for one in cases if one.reservation_id not in stored]
     return sorted(rows, key=lambda row: (-row.score, str(row.order.pk)))
 
 

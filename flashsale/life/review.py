@@ -30,6 +30,7 @@ from flashsale.rules import wall_clock
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import cancel_reason
+from flashsale.rules.review.fact_rules import AnyRuleSet
 from flashsale.rules.review.suspicion import Finding, suspicious
 from flashsale.rules.states import CaseState, ReservationState
 from flashsale.rules.trail import text_digest
@@ -83,20 +84,20 @@ def execute(*, run: int) -> int:
 
 def _execute(row: ReviewRun) -> int:
     this_run = ReviewRun.objects.filter(pk=row.pk)
-    rules = row.rules.read()
     findings = score.findings(
         sale=row.sale,
-        rules=rules,
+        rules=row.rules.read(),
         lists_at=row.asked_at,
         on_progress=lambda read, orders: this_run.update(read=read, orders=orders),
     )
+    rules = findings.rules
     opened, flagged = 0, [] if row.dry else suspicious(findings, rules)
-    _store_rings([*findings, *findings.elsewhere], {finding.group for finding in flagged}, row)
+    _store_rings([*findings, *findings.elsewhere], {finding.group for finding in flagged}, row, rules)
     by_order = {finding.order_id: finding for finding in flagged}
     for at in range(0, len(findings), CHUNK):
         chunk = findings[at : at + CHUNK]
         with transaction.atomic():
-            opened += _open_cases([by_order[one.order_id] for one in chunk if one.order_id in by_order], row)
+            opened += _open_cases([by_order[one.order_id] for one in chunk if one.order_id in by_order], row, rules)
             this_run.update(scored=at + len(chunk))
     ended = this_run.filter(finished_at=None)
     ended.update(
@@ -105,11 +106,10 @@ def _execute(row: ReviewRun) -> int:
     return opened
 
 
-def _store_rings(findings: Sequence[Finding], flagged: Collection[int], run: ReviewRun) -> None:
+def _store_rings(findings: Sequence[Finding], flagged: Collection[int], run: ReviewRun, rules: AnyRuleSet) -> None:
     """Stores all orders of the groups in which an order is flagged. A repeat of the run stores the missing ones."""
     sizes = Counter(finding.group for finding in findings)
     rings = [finding for finding in findings if finding.group in flagged and sizes[finding.group] > 1]
-    rules = run.rules.read() if rings else None
     for at in range(0, len(rings), RINGS_AT_ONCE):
         rows = [
             RingOrder(
@@ -117,10 +117,9 @@ def _store_rings(findings: Sequence[Finding], flagged: Collection[int], run: Rev
                 reservation_id=one.order_id,
                 group=one.group,
                 score=one.score,
-                evidence=one.evidence(rules, str(run.rules.version)),
+                evidence=one.evidence(rules, str(run.rules.version), run.rules.hash),
             )
             for one in rings[at : at + RINGS_AT_ONCE]
-            if rules
         ]
         ids = [row.reservation_id for row in rows]
         with transaction.atomic():
@@ -140,8 +139,7 @@ def not_to_score(reservations: "QuerySet[Reservation]") -> "QuerySet[Reservation
     return reservations.filter(Q(restriction__isnull=False) | Q(traits=None))
 
 
-def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
-    rules = run.rules.read() if findings else None
+def _open_cases(findings: Sequence[Finding], run: ReviewRun, rules: AnyRuleSet) -> int:
     # Locked, because a person may open a case of the same order now.
     locked = Reservation.objects.select_for_update().filter(pk__in=[finding.order_id for finding in findings])
     orders = {str(row.pk): row for row in locked.order_by("pk")}
@@ -160,11 +158,10 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
                 score=finding.score,
                 rules_version=str(run.rules.version),
                 rules_hash=run.rules.hash,
-                evidence=finding.evidence(rules, str(run.rules.version)),
+                evidence=finding.evidence(rules, str(run.rules.version), run.rules.hash),
                 deadline_at=deadlines[orders[finding.order_id].pk],
             )
             for finding in fresh
-            if rules
         ],
     )
     # The orders are locked, so no erasure happens between this and the commit.

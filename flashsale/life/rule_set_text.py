@@ -99,11 +99,19 @@ def _few_orders(rules: FactRuleSet) -> list[list[str]]:
         "If fewer than %(count)d orders are compared, a house gives no points by the number of its people, the other "
         "orders to a house are judged by their own facts, and each group of orders has %(points)d points fewer."
     ) % {"count": rules.few_orders, "points": rules.few_points}
-    least = _(
-        "If fewer than %(count)d orders are compared, only a shared device, payment, mailbox or national id counts, "
-        "and how many people and addresses it links."
-    ) % {"count": rules.fewest_orders}
-    return [*([[text]] if rules.few_orders else []), *([[least]] if rules.fewest_orders else [])]
+    return [[text]] if rules.few_orders else []
+
+
+def _fewest_orders(rules: FactRuleSet) -> list[Part]:
+    """The rules of the first generation that score so few orders that nothing can be compared."""
+    if not rules.fewest_orders:
+        return []
+    text = _(
+        "With so few orders nothing can be compared, so other rules score them: those of the tables below. From "
+        "%(threshold)d points on, people examine an order."
+    ) % {"threshold": rules.links.threshold}
+    title = _("With fewer than %(count)d orders") % {"count": rules.fewest_orders}
+    return [Part(title, [_("what")], [[text]]), *_describe_links(rules.links)]
 
 
 def _describe_facts(rules: FactRuleSet) -> list[Part]:
@@ -165,6 +173,7 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                 *_few_orders(rules),
             ],
         ),
+        *_fewest_orders(rules),
     ]
 
 

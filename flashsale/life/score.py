@@ -33,9 +33,10 @@ HOMES = {"one": 1, "household": 2, "house": 5, "crowd": 20}
 class Findings(list[Finding]):
     """The findings about the orders of a sale. `elsewhere`: those about orders of other sales of its campaign."""
 
-    def __init__(self, own: Iterable[Finding], elsewhere: Iterable[Finding]) -> None:
+    def __init__(self, own: Iterable[Finding], elsewhere: Iterable[Finding], rules: AnyRuleSet) -> None:
         super().__init__(own)
         self.elsewhere = list(elsewhere)
+        self.rules = rules
 
 
 def findings(
@@ -53,6 +54,7 @@ def findings(
     return Findings(
         [finding for finding in found if finding.order_id in own],
         [finding for finding in found if finding.order_id not in own],
+        suspicion.rules_for(rules, len(orders)),
     )
 
 

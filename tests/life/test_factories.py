@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from flashsale.gate.keys import LOADED_BY
 from flashsale.life.schedule import publish
-from tests.factories import BIG_PHONE, PHONE, begin_with_first_generation, card_of, draft_sale, lobby_sale
+from tests.factories import BIG_PHONE, PHONE, card_of, draft_sale, lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.books]
 # Ids, times and random numbers, and what is computed from them.
@@ -61,7 +61,6 @@ def test_a_lobby_sale_has_the_rows_and_keys_of_a_published_sale(gate: redis.Redi
     for key in list(gate.scan_iter()):
         if key.decode() != LOADED_BY:  # of the fixture
             gate.delete(key)
-    begin_with_first_generation()
     real = publish(sale=draft_sale(**fields))
     assert (written, kept) == (rows(), keys(gate))
     names = ("campaign", "campaign_code", "sale", "code", "salt", "commitment", "lobby_at", "opens_at", "closes_at")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flashsale.rules.identity import Axis
 from flashsale.rules.review.clues import BuyerContact
-from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, Fact, parse_any_rule_set
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, Fact, parse_any_rule_set, rules_for
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, InvalidRuleSet, Mark
 from flashsale.rules.review.suspicion import Finding, Order
 from flashsale.rules.review.suspicion import score_orders as score_by
@@ -163,7 +163,7 @@ def test_with_few_orders_a_house_needs_other_facts_and_each_group_has_fewer_poin
     orders = [*STRANGERS, *some(20, "c", at=HOME, sku="gold")]
     assert len(suspicious(score_orders(orders, limit=LIMIT))) == 20
     for few, looked_at in ((len(orders), 20), (len(orders) + 1, 0)):
-        rules = replace(DEFAULT_FACT_RULES, few_orders=few)
+        rules = replace(RULES, few_orders=few)
         found_few = score_by(orders, rules, limit=LIMIT)
         assert len(suspicious_by(found_few, rules)) == looked_at
     facts = {one.fact for finding in found_few for one in finding.facts}
@@ -171,24 +171,24 @@ def test_with_few_orders_a_house_needs_other_facts_and_each_group_has_fewer_poin
     assert not facts & {Fact.GROUP_SIZE, Fact.REST_OF_HOUSE}
     ring = PUT_BEFORE_PEOPLE["a network of eight that buys the limit at one pace"]
     (many,) = {finding.points for finding in found(ring)}
-    (few_points,) = {finding.points for finding in found(ring, rule_set=DEFAULT_FACT_RULES)}
+    (few_points,) = {finding.points for finding in found(ring, rule_set=replace(RULES, few_orders=2_000))}
     assert few_points == many - 5, "the points of the facts are fewer together"
 
 
-def test_with_the_fewest_orders_only_what_a_person_does_not_share_with_strangers_counts() -> None:
+def test_with_the_fewest_orders_the_rules_of_the_first_generation_score_them() -> None:
     ring = some(9, device="one", at=HOME, **SCRIPT)
     others = [
         *some(8, "couple", device=lambda at: f"of two {at // 2}", **SCRIPT),
         *some(20, "c", at=f"{HOME} 7", **CHAT),
     ]
-    findings = score_by([*ring, *others], DEFAULT_FACT_RULES, limit=LIMIT)
-    flagged = suspicious_by(findings, DEFAULT_FACT_RULES)
-    assert {one.order_id for one in flagged} == {member.id for member in ring}, "also if they are a quarter of the sale"
-    assert {one.fact for one in flagged[0].facts} == {Fact.ONE_DEVICE, Fact.GROUP_SIZE}
-    assert {one.score for one in findings if one not in flagged} == {0}
-    less = replace(DEFAULT_FACT_RULES, fewest_orders=len(findings))
-    compared = {one.fact for finding in score_by([*ring, *others], less, limit=LIMIT) for one in finding.facts}
-    assert compared > {Fact.ONE_DEVICE, Fact.GROUP_SIZE}
+    orders = [*ring, *others]
+    findings = score_by(orders, DEFAULT_FACT_RULES, limit=LIMIT)
+    assert findings == score_by(orders, DEFAULT_RULE_SET, limit=LIMIT)
+    assert rules_for(DEFAULT_FACT_RULES, len(orders)) == rules_for(DEFAULT_FACT_RULES, 199) == DEFAULT_RULE_SET
+    assert rules_for(DEFAULT_FACT_RULES, 200) == DEFAULT_FACT_RULES
+    assert {one.order_id for one in suspicious_by(findings, DEFAULT_RULE_SET)} == {member.id for member in ring}
+    compared = replace(DEFAULT_FACT_RULES, fewest_orders=len(findings))
+    assert any(finding.facts for finding in score_by(orders, compared, limit=LIMIT))
 
 
 QUARTER = "Kel. Tebet, Jakarta Selatan 12810"

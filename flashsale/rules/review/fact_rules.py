@@ -13,6 +13,7 @@ from typing import Any
 
 from flashsale.rules.review.rule_set import (
     COUNT_MAX,
+    DEFAULT_RULE_SET,
     HARD_FACTS,
     SCORE_MAX,
     InvalidRuleSet,
@@ -120,8 +121,9 @@ class FactRuleSet:
     few_points: int
     """So many points fewer has each group then."""
     fewest_orders: int
-    """With fewer orders than this nothing is compared with the sale. Only a device, a payment, a mailbox or an id that
-    people share counts, and how many people and addresses it links. 0 is never."""
+    """With fewer orders than this nothing can be compared, and `links` scores them. 0 is never."""
+    links: RuleSet
+    """The rules of the first generation for so few orders."""
     inhuman_ms: int
     """A payment sooner after the reservation than this (milliseconds) is faster than a person can pay."""
     near_address: int
@@ -134,7 +136,7 @@ class FactRuleSet:
 
     def published(self) -> dict[str, Any]:
         """The rule set as JSON data: so it is published, stored and hashed."""
-        return {name: _plain(getattr(self, name)) for name in FIELDS}
+        return {name: _plain(getattr(self, name)) for name in FIELDS} | {"links": self.links.published()}
 
     def content_hash(self) -> str:
         """SHA-256 of the published data, in hex. It proves the content; the version is only a name."""
@@ -143,6 +145,13 @@ class FactRuleSet:
 
 AnyRuleSet = RuleSet | FactRuleSet
 """A rule set of either generation."""
+
+
+def rules_for(rules: AnyRuleSet, orders: int) -> AnyRuleSet:
+    """The rules that score so many orders: those of the set, or those that it has for few orders."""
+    return rules.links if isinstance(rules, FactRuleSet) and orders < rules.fewest_orders else rules
+
+
 FIELDS = tuple(field.name for field in fields(FactRuleSet))
 # The largest value of each field with one number; the smallest is 0, or 1 where 0 would divide or flag every order.
 BOUNDS = {
@@ -202,6 +211,7 @@ def parse_fact_rules(content: Mapping[str, Any]) -> FactRuleSet:
     known = dict(content)
     for name, words in (("most", tuple(Fact)), ("marks", tuple(HARD_FACTS))):
         known[name] = _by_word(name, content[name], words)
+    known["links"] = parse_rule_set(content["links"])
     if min(known["marks"].values()) < content["threshold"]:
         raise InvalidRuleSet("marks: a hard fact reaches the threshold by itself")
     return FactRuleSet(**known)
@@ -250,7 +260,7 @@ DEFAULT_FACT_RULES = FactRuleSet(
     # With fewer orders only a few houses have many people, so an ordinary office looks like the only one of its kind.
     # How often a value occurs is then counted on few orders as well. So the facts must be three times as surprising.
     # Below 200 orders the simulation measures nothing, and one ring may be half of the sale.
-    few_orders=2_000, few_points=5, fewest_orders=200,
+    few_orders=2_000, few_points=5, fewest_orders=200, links=DEFAULT_RULE_SET,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},
 )  # fmt: skip

@@ -99,15 +99,22 @@ class Finding:
     facts: tuple[FactPoints, ...] = ()
     """What the orders of the group have in common, by a rule set of the second generation."""
 
-    def evidence(self, rule_set: AnyRuleSet, version: str) -> dict[str, Any]:
-        """The facts that a case keeps: categories and counts, no data of other people. Ready for JSON."""
+    def evidence(self, rule_set: AnyRuleSet, version: str, published: str = "") -> dict[str, Any]:
+        """The facts that a case keeps: categories and counts, no data of other people. Ready for JSON.
+
+        `rule_set` has scored the order; `published` is the hash of the published set, if that is another one.
+        """
         lists = [{"list": name, "axis": axis.value, "entry": entry} for name, axis, entry in self.listed]
         facts = [{"fact": one.fact.value, "points": one.points} for one in self.facts]
         return (
             ({"lists": lists} if lists else {})
             | ({"facts": facts} if facts else {})
             | {
-                "rules": {"version": version, "hash": rule_set.content_hash(), "threshold": rule_set.threshold},
+                "rules": {
+                    "version": version,
+                    "hash": published or rule_set.content_hash(),
+                    "threshold": rule_set.threshold,
+                },
                 "score": self.score,
                 "shared": [
                     {"axis": value.kind.value, "people": value.people, "trace": value.trace} for value in self.shared

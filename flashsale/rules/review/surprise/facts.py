@@ -52,7 +52,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     people = [crowd.people[at] for at in group.members]
     rules = crowd.rules
     where = _where(crowd, group, people)
-    terms = {} if crowd.is_tiny else _terms(crowd, group, people, where)
+    terms = _terms(crowd, group, people, where)
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}
     own = [0.0] * len(people)
     for fact, some in terms.items():
@@ -67,7 +67,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
         units[Fact.BUSY_QUARTER] = crowd.doors.surprise(people)
         if len({person.door for person in people}) < _DOORS_OF_A_QUARTER and len(people) <= rules.free_size:
             units = {}  # two homes of one quarter are two homes
-    elif where.one_door and not crowd.is_tiny:
+    elif where.one_door:
         units[Fact.GROUP_SIZE] = max(units[Fact.GROUP_SIZE], _unexplained_place(crowd, people, where))
     busy = units.get(Fact.BUSY_QUARTER, 0.0) > _BUSY
     return Common(

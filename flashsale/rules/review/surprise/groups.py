@@ -76,7 +76,7 @@ class Forest:
 def candidates(crowd: Crowd) -> list[Group]:
     """All groups that are worth a look, without repeats."""
     found: dict[tuple[int, ...], frozenset[Anchor]] = {}
-    most = len(crowd.people) if crowd.is_tiny else max(_SHARE_MAX * len(crowd.people), crowd.rules.private_people)
+    most = max(_SHARE_MAX * len(crowd.people), crowd.rules.private_people)
     for members, anchors in _all(crowd):
         if MEMBERS_MIN <= len(members) <= most:
             key = tuple(sorted(members))
@@ -92,8 +92,6 @@ def _all(crowd: Crowd) -> Iterator[tuple[Sequence[int], frozenset[Anchor]]]:
         yield members, frozenset({anchor})
     for tree in forest.trees():
         yield tree, frozenset({Anchor.PERSONAL})
-    if crowd.is_tiny:
-        return
     yield from _shared_places(crowd)
     for doors in crowd.doors.quarters():
         if len(doors) > 1:
@@ -114,7 +112,7 @@ def _personal(crowd: Crowd) -> Iterator[tuple[Sequence[int], Anchor]]:
             continue
         if kind in STRONG:
             yield members, Anchor.PERSONAL
-        if kind in STRONG or crowd.is_tiny:
+        if kind in STRONG:
             continue
         free = [at for at in members if not crowd.people[at].allowed]
         if len(free) < 2:

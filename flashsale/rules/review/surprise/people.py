@@ -49,9 +49,7 @@ class Crowd:
     def __init__(self, orders: Sequence[Order], rules: FactRuleSet, limit: int) -> None:
         self.rules, self.limit = rules, limit
         self.orders = orders
-        self.is_tiny = len(orders) < rules.fewest_orders
-        """Whether there are too few orders to compare with at all."""
-        self.is_small = self.is_tiny or len(orders) < rules.few_orders
+        self.is_small = len(orders) < rules.few_orders
         """Whether there are too few orders to tell which houses are unusual."""
         by_person: dict[PersonKey, list[Order]] = {}
         for order in orders:

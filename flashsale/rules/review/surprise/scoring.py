@@ -84,8 +84,7 @@ def _scored(crowd: Crowd, group: Group) -> Scored | None:
     """The group without those who have nothing in common with it; None if too few are left."""
     best: Scored | None = None
     members, size = group.members, len(group.members)
-    # In a tiny sale nothing is compared with it, so nothing is uncertain.
-    fewer = crowd.rules.few_points / 10 if crowd.is_small and not crowd.is_tiny else 0.0
+    fewer = crowd.rules.few_points / 10 if crowd.is_small else 0.0
     for _step in range(_STEPS + 1):
         common = in_common(crowd, replace(group, members=members))
         worth = min(len(members) - 1, crowd.rules.orders_worth) / len(members)
@@ -136,7 +135,7 @@ def _known_rings(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
     for (kind, _value), people in crowd.having.items():
         if kind not in _ASSOCIATING or len(people) < MEMBERS_MIN:
             continue
-        if kind is Kind.NETWORK and (crowd.is_tiny or len(people) > rules.few_people):
+        if kind is Kind.NETWORK and len(people) > rules.few_people:
             continue
         reached = sum(at in flagged for at in people)
         if reached * 2 > len(people):
