@@ -189,7 +189,7 @@ def _note_failure(notice: Notice, failure: Failure, now: datetime) -> None:
 
 
 def failed_state(notice: Notice) -> NoticeState:
-    """The state of a letter that does not arrive. Nobody has to act on a letter to a former address."""
+    """The state of a letter that does not arrive. No person has to act on one to a former address."""
     return NoticeState.DROPPED if notice.kind == Notice.Kind.ADDRESS else NoticeState.FAILED
 
 
