@@ -12,6 +12,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 from pytest_django import Settings
 
+from flashsale.books.letters import add_letters
 from flashsale.life import (
     erase_person,
     former_address,
@@ -164,7 +165,7 @@ def test_the_same_correction_by_many_at_once_makes_one_letter(order: Reservation
 def test_the_letter_is_committed_with_the_correction_or_neither_is(
     corrects: Corrects, monkeypatch: pytest.MonkeyPatch, is_written: bool
 ) -> None:
-    before, add_letters = Contact.objects.get().sealed, former_address.add_letters
+    before = Contact.objects.get().sealed
 
     def add_and_die(*args: Any) -> None:
         if is_written:
