@@ -28,7 +28,7 @@ class SendAgain(Action):
 
     def is_available(self, row: Notice) -> bool:
         """For a letter that failed or came back, and for one that was sent and did not arrive."""
-        return row.state not in {NoticeState.DUE, NoticeState.DROPPED}
+        return row.state not in {NoticeState.DUE, NoticeState.DROPPED} and row.kind != Notice.Kind.ADDRESS
 
     def consequences(self, rows: Any) -> list[str]:
         """When it goes out, and what happens to the time to appeal."""
@@ -70,7 +70,7 @@ class CorrectAddress(Action):
 
     def is_available(self, row: Notice) -> bool:
         """For every letter whose buyer's contact data is kept."""
-        return hasattr(row.reservation, "contact")
+        return hasattr(row.reservation, "contact") and row.kind != Notice.Kind.ADDRESS
 
     def consequences(self, rows: Any) -> list[str]:
         """Which letters go there, and what the trail keeps."""
@@ -79,6 +79,7 @@ class CorrectAddress(Action):
         return [
             _("This letter and all later ones about the order go to the new address. Ask the buyer for it."),
             only_shows if rows[0].kind in Notice.ABOUT_ORDERS else appeals,
+            _("The former address gets a short letter about the change, unless letters to it have come back."),
         ]
 
     def build_form(self, rows: Any, data: Any) -> forms.Form:  # noqa: ARG002
@@ -100,7 +101,7 @@ class Told(Action):
 
     def is_available(self, row: Notice) -> bool:
         """For a letter that is not sent."""
-        return row.state in {NoticeState.DUE, NoticeState.FAILED}
+        return row.state in {NoticeState.DUE, NoticeState.FAILED} and row.kind != Notice.Kind.ADDRESS
 
     def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
         """The time to appeal begins."""

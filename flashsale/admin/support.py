@@ -341,7 +341,8 @@ def _facts(order: Reservation) -> list[tuple[Any, Any]]:
 def _letters_again(order: Reservation) -> list[tuple[str, str]]:
     """The address of "send again" for each letter that may go out again, with the letter's name."""
     page = reverse("admin:flashsale_notice_send-again")
-    letters = Notice.objects.filter(reservation=order).exclude(state__in=["due", "dropped"]).order_by("pk")
+    letters = Notice.objects.filter(reservation=order).exclude(state__in=["due", "dropped"])
+    letters = letters.exclude(kind=Notice.Kind.ADDRESS).order_by("pk")
     return [(f"{page}?id={letter.pk}", letter.get_kind_display()) for letter in letters]
 
 

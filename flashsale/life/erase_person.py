@@ -230,6 +230,8 @@ def _delete_rows(row: PersonRequest) -> tuple[list[UUID], list[UUID]]:
     list(Reservation.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk"))  # locked until the end
     if reasons := list(_obstacles(ids)):
         raise CannotErasePerson(reasons)
+    # Before the contacts, because who sends a letter locks the letter first.
+    list(Notice.objects.select_for_update(of=("self",)).filter(reservation__in=ids).order_by("pk"))
     over = _over(ids)
     _forget_trail_keys(values, ids)
     person = _person(values, ids, over)

@@ -1,7 +1,8 @@
 """Letter reports: what a mail service says later about a letter that it has accepted.
 
 A letter that bounced or was rejected has failed. People see it with its reason, and send it again (`notify_again`). A
-letter that its reader marked as spam has arrived: it stays sent, with the reason beside it.
+letter to a former address is dropped instead. A letter that its reader marked as spam has arrived: it stays sent, with
+the reason beside it.
 """
 
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
-from flashsale.life.notify import stop_time_to_appeal
+from flashsale.life.notify import failed_state, stop_time_to_appeal
 from flashsale.models import Notice
 from flashsale.rules import wall_clock
 from flashsale.rules.states import NoticeState, SendingFailure
@@ -31,7 +32,7 @@ def apply_report(*, service_id: str, failure: SendingFailure, now: datetime | No
     if row.state != NoticeState.SENT or row.failure == failure:
         return True
     if failure is not SendingFailure.COMPLAINED:
-        row.state, row.sent_at = NoticeState.FAILED, None
+        row.state, row.sent_at = failed_state(row), None
         stop_time_to_appeal(row, now or wall_clock.now())
     row.failure = failure
     row.save(update_fields=["state", "sent_at", "failure"])

@@ -32,22 +32,24 @@ LINK = re.compile(r"https?://\S+")
 
 
 def compose(notice: Notice) -> EmailMultiAlternatives:
-    """The letter, ready to send. Raises Contact.DoesNotExist when the address is deleted."""
+    """The letter, ready to send. Raises Contact.DoesNotExist when the address is deleted or forgotten."""
     contact = Contact.objects.get(reservation=notice.reservation_id)
-    data, campaign = contact.read(), notice.sale.campaign
+    data, campaign, recipient = contact.read(), notice.sale.campaign, _recipient(notice, contact)
     with translation.override(contact.language), timezone.override(campaign.zone):
         subject, words = _words(notice)
         text = render_to_string(
             f"flashsale/letters/{notice.kind}.txt",
             {"name": data["name"], "reservation": notice.reservation, "sale": notice.sale, **words},
         )
-        html = _html(subject, text, campaign)
-    message_id = f"<{notice.kind}-{notice.pk}-{notice.reservation_id}@flashsale>"
+        html = _html(subject, text, campaign, _heading(notice))
+    # A stranger gets no more than the short number.
+    order = _number(notice) if notice.kind == Notice.Kind.ADDRESS else notice.reservation_id
+    message_id = f"<{notice.kind}-{notice.pk}-{order}@flashsale>"
     letter = EmailMultiAlternatives(
         subject,
         text,
         _sender(campaign),
-        [message_address(Axis.EMAIL, data["email"])],
+        [message_address(Axis.EMAIL, recipient)],
         headers={"Message-ID": message_id},
     )
     letter.attach_alternative(html, "text/html")
@@ -70,15 +72,31 @@ def letters_of(order: Reservation) -> Iterator[tuple[Notice, str, str]]:
             yield letter, "", ""
 
 
+def _recipient(notice: Notice, contact: Contact) -> str:
+    if notice.kind != Notice.Kind.ADDRESS:
+        return str(contact.read()["email"])
+    former = contact.former_email(notice.about)
+    if former is None:
+        raise Contact.DoesNotExist
+    return former
+
+
+def _heading(notice: Notice) -> str:
+    """The name above the letter. The name of a campaign may be a product, so a former address does not get it."""
+    campaign = notice.sale.campaign
+    other = notice.reservation.channel.name if notice.kind == Notice.Kind.ADDRESS else campaign.name
+    return str(campaign.letter_name or other)
+
+
 def _sender(campaign: Campaign) -> str:
     name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
     return formataddr((campaign.letter_name or name, campaign.letter_address or address))
 
 
-def _html(subject: str, text: str, campaign: Campaign) -> str:
+def _html(subject: str, text: str, campaign: Campaign, heading: str) -> str:
     context = {
         "subject": subject,
-        "name": campaign.letter_name or campaign.name,
+        "name": heading,
         "colour": campaign.letter_colour,
         "paragraphs": [_lines(block) for block in re.split(r"\n\s*\n", text.strip())],
     }
@@ -109,6 +127,7 @@ def _words(notice: Notice) -> tuple[str, dict[str, object]]:
         Notice.Kind.EXPIRED: _end,
         Notice.Kind.REFUNDED: _money_back,
         Notice.Kind.BANK_ACCOUNT: _bank_account,
+        Notice.Kind.ADDRESS: _former_address,
     }
     return words[Notice.Kind(notice.kind)](notice)
 
@@ -173,6 +192,13 @@ def _bank_account(notice: Notice) -> tuple[str, dict[str, object]]:
     amount = format_money(refund.amount, refund.currency)
     link = sealed_links.url(sealed_links.Kind.BANK_ACCOUNT, refund.pk)
     return _("Where may we send your money? %(amount)s") % {"amount": amount}, {"back": amount, "link": link}
+
+
+def _former_address(notice: Notice) -> tuple[str, dict[str, object]]:
+    number, contact = _number(notice), parseaddr(_sender(notice.sale.campaign))[1]
+    subject = _("The e-mail address of order %(number)s was changed") % {"number": number}
+    changed = parse_datetime(notice.about)
+    return subject, {"number": number, "changed": changed, "shop": _heading(notice), "contact": contact}
 
 
 def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:

@@ -21,6 +21,7 @@ from flashsale.books.letters import MONEY_ON_ITS_WAY
 from flashsale.books.other_writers import OtherWriters
 from flashsale.life.cancel import appeal_end
 from flashsale.life.forget_contacts import forget_unneeded
+from flashsale.life.former_address import forget_former_email
 from flashsale.life.letters import compose
 from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund, Restriction
 from flashsale.providers.messages.failures import Failure, failure_of
@@ -112,7 +113,8 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
 
 
 def _forget_contact(notice: Notice) -> None:
-    """A person who bought nothing may have waited for this letter only."""
+    """A person who bought nothing may have waited for this letter only. A former address is needed for one letter."""
+    forget_former_email(notice)
     if notice.reservation.confirmed_at is None:
         forget_unneeded(reservation=notice.reservation_id)
 
@@ -134,6 +136,8 @@ def _is_true(notice: Notice) -> bool:
             true = Refund.objects.filter(reference=notice.about, state__in=MONEY_ON_ITS_WAY).exists()
         case Notice.Kind.BANK_ACCOUNT:
             return Refund.objects.filter(reference=notice.about, state=RefundState.IMPOSSIBLE).exists()
+        case Notice.Kind.ADDRESS:
+            true = True
         case _:
             return True
     return true and order.channel.order_letters
@@ -170,18 +174,23 @@ def _service_id(letter: EmailMessage) -> str:
 
 def _note_failure(notice: Notice, failure: Failure, now: datetime) -> None:
     failed = failure.is_final or notice.attempts >= ATTEMPTS_MAX
-    notice.state = NoticeState.FAILED if failed else NoticeState.DUE
+    notice.state = failed_state(notice) if failed else NoticeState.DUE
     notice.failure, notice.smtp_code = failure.reason, failure.smtp_code
     notice.due_at = now + min(FIRST_RETRY * 2**notice.attempts, LONGEST_RETRY)
     # Without the error's text, which may name the address.
     facts = {"failure": failure.reason.value, "smtp_code": failure.smtp_code, "attempts": notice.attempts}
-    (log.error if failed else log.warning)(
+    (log.error if notice.state == NoticeState.FAILED else log.warning)(
         "a letter failed" if failed else "a letter is tried again later",
         notice=notice.pk,
         kind=notice.kind,
         reservation=str(notice.reservation_id),
         **facts,
     )
+
+
+def failed_state(notice: Notice) -> NoticeState:
+    """The state of a letter that does not arrive. No person has to act on one to a former address."""
+    return NoticeState.DROPPED if notice.kind == Notice.Kind.ADDRESS else NoticeState.FAILED
 
 
 def stop_time_to_appeal(notice: Notice, now: datetime) -> None:

@@ -1,7 +1,8 @@
 """Notify again: what a person does about a letter that did not reach its buyer.
 
 The person sends it again, corrects the address first, or tells the buyer in another way and notes that. Each is
-recorded in the audit trail, without the address.
+recorded in the audit trail, without the address. Each refuses FORBIDDEN for a letter to a former address, because
+a person who diverts a buyer's letters must not stop it.
 """
 
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from cryptography.fernet import InvalidToken
 from django.db import transaction
 
+from flashsale.life.former_address import correct_email
 from flashsale.life.notify import begin_time_to_appeal, stop_time_to_appeal
-from flashsale.models import Contact, Notice, Record
+from flashsale.models import Contact, Notice, Record, Reservation
 from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.outcomes import Outcome, Refused
@@ -32,17 +34,19 @@ def send_again(*, notice: Notice, by: Any) -> Notice:
 
 @transaction.atomic
 def correct_address(*, notice: Notice, email: str, by: Any) -> Notice:
-    """Gives the buyer's contact another e-mail address, and makes the letter due again.
+    """Gives the buyer's contact another e-mail address, and makes the letter due again. The former address is told.
 
     Refuses BAD_IDENTITY for an address that cannot be right, NOT_FOUND when the contact data is deleted or cannot be
     read.
     """
-    row = _locked(notice)
+    # As an erasure does, it locks the order before the letter and the contact.
+    orders = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign", "channel")
+    order, row, now = orders.get(pk=notice.reservation_id), _locked(notice), wall_clock.now()
     contact = Contact.objects.select_for_update().filter(reservation=row.reservation_id).first()
     if contact is None:
         raise Refused(Outcome.NOT_FOUND, "The contact data of this buyer is deleted.")
     try:
-        contact.add(email=message_address(Axis.EMAIL, email))
+        correct_email(order=order, contact=contact, email=message_address(Axis.EMAIL, email), now=now)
     except BadValue as error:
         raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
     except InvalidToken as error:
@@ -71,7 +75,10 @@ def told(*, notice: Notice, by: Any) -> Notice:
 
 def _locked(notice: Notice) -> Notice:
     rows = Notice.objects.select_for_update(of=("self",)).select_related("sale__campaign")
-    return rows.get(pk=notice.pk)
+    row = rows.get(pk=notice.pk)
+    if row.kind == Notice.Kind.ADDRESS:
+        raise Refused(Outcome.FORBIDDEN, "A letter to a former address is sent once.")
+    return row
 
 
 def _make_due(row: Notice) -> None:

@@ -27,9 +27,11 @@ from django.utils.translation import gettext as _
 from flashsale.life.contact import CONTACT_FIELDS, checked_contact
 from flashsale.life.find_orders import digest_of, searched_campaigns, with_digest
 from flashsale.life.find_person import noted_values, one_look
+from flashsale.life.former_address import correct_email
 from flashsale.life.trail_keys import write_with_digests
 from flashsale.models import Campaign, Contact, PersonRequest, Record, Reservation, Restriction
 from flashsale.models.person_request import ANSWER_WITHIN
+from flashsale.rules import wall_clock
 from flashsale.rules.identity import Axis, BadValue, canonical_value
 
 # The kinds of value by which a person is known.
@@ -132,11 +134,12 @@ def correct(*, request: PersonRequest, order: UUID, changes: Mapping[str, str], 
     """Corrects fields of the contact of an order of the person; returns the names of those that have changed.
 
     The trail keeps the old and the new value of each as keyed digests. The request stays open, because a person may
-    have several orders. The digests by which the line knows the person do not change. Raises ValidationError, and
+    have several orders. The digests by which the line knows the person do not change. A former e-mail address gets a
+    letter (former_address.py). Raises ValidationError, and
     Refused (BAD_IDENTITY) for a contact that cannot be right.
     """
     row = PersonRequest.objects.select_for_update().get(pk=request.pk)
-    own = orders_of(values_of(row)).filter(pk=order).first()
+    own = orders_of(values_of(row)).select_for_update(of=("self",)).filter(pk=order).first()
     stored = Contact.objects.select_for_update().filter(reservation=order).first()
     if row.state != State.OPEN or row.kind != Kind.CORRECT or own is None or stored is None:
         raise ValidationError(_("Nothing was changed: the request is closed, or no contact of the order is kept."))
@@ -147,7 +150,9 @@ def correct(*, request: PersonRequest, order: UUID, changes: Mapping[str, str], 
     checked = checked_contact(old | {name: text for name, text in changes.items() if text.strip()})
     changed = [name for name in CONTACT_FIELDS if old.get(name) != checked[name]]
     if changed:
-        stored.add(**{name: checked[name] for name in changed})
+        stored.add(**{name: checked[name] for name in changed if name != "email"})
+        if "email" in changed:
+            correct_email(order=own, contact=stored, email=checked["email"], now=wall_clock.now())
         digests = {f"{name}_before": old.get(name, "") for name in changed}
         digests |= {f"{name}_after": checked[name] for name in changed}
         facts = {"request": row.pk, "fields": changed}

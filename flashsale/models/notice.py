@@ -14,8 +14,8 @@ from flashsale.rules.states import NoticeState, SendingFailure
 class Notice(models.Model):
     """A message to a buyer. The row is the work item; any worker may send it.
 
-    `about` is the reference of the attempt to pay, or of the refund, that a letter is about. There is at most one
-    letter for each kind, sale and reference.
+    `about` is the reference of the attempt to pay, or of the refund, that a letter is about. For a letter to a former
+    address it is the time of the correction. There is at most one letter for each kind, sale and reference.
     """
 
     class Kind(models.TextChoices):
@@ -27,6 +27,7 @@ class Notice(models.Model):
         EXPIRED = "expired", _("not paid in time")
         REFUNDED = "refunded", _("money sent back")
         BANK_ACCOUNT = "bank_account", _("bank account for a refund")
+        ADDRESS = "address", _("to the former address")
 
     reservation = models.ForeignKey(
         Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"), db_index=False

@@ -61,7 +61,7 @@ STATE_LABELS: dict[str, Promise] = {
     "sent": _("sent"),
     "failed": _("failed"),
     "told": _("told in another way"),
-    "dropped": _("not sent, because it was no longer true"),
+    "dropped": _("dropped, because it is not needed"),
     "delivered": _("delivered"),
     "given_up": _("given up"),
     "status": _("the receiver answered with an error"),

@@ -222,7 +222,8 @@ class NoticeState(StrEnum):
     """A message to a buyer: due → sent | failed. Sent means that the mail server has accepted it.
 
     Failed: the mailbox refused it for good, or the last attempt failed. A person makes it due again, or tells the buyer
-    in another way (told). Dropped: what it says was no longer true when its turn came, so it was not sent.
+    in another way (told). Dropped: what it says was no longer true when its turn came, so it was not sent. A letter to
+    a former address is dropped where another one would fail, because no person has to act.
     """
 
     DUE = "due"

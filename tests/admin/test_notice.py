@@ -6,10 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from flashsale.life import notify, review
-from flashsale.models import Cancellation, Contact, Notice, Record
+from flashsale.models import Cancellation, Channel, Contact, Notice, Record
 from tests.admin.forms import action_links, messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import PHONE, lobby_sale
@@ -83,6 +84,40 @@ def test_a_corrected_address_gets_the_letter(failed: list[Notice], bob: Client, 
     assert notify.send_due() == 1
     assert mails.recipients == ["Ani.Sari@example.com"]
     assert "example" not in Record.objects.get(what="correct_address").facts
+
+
+def test_the_letter_to_a_former_address_is_seen_in_list_and_story_and_staff_can_do_nothing_with_it(
+    failed: list[Notice], bob: Client, mails: MailServer
+) -> None:
+    Channel.objects.update(order_letters=True)
+    act(bob, failed[0], "send-again")
+    assert notify.send_due() == 1
+    (url,) = action_links(bob.get(page_of(failed[0])), "correct-address")
+    assert "The former address gets a short letter about the change" in bob.get(url).content.decode()
+    submit(bob, url, email="ani.sari@example.com")
+    letter = Notice.objects.get(kind="address")
+    listed = reverse("admin:flashsale_notice_changelist")
+    pages = [
+        listed + "?kind__exact=address",
+        page_of(letter),
+        reverse("admin:flashsale_story", args=[letter.reservation_id]),
+        reverse("admin:flashsale_reservation_change", args=[letter.reservation_id]),
+    ]
+    for state in ("due", "sent", "dropped"):
+        Notice.objects.filter(pk=letter.pk).update(state=state, sent_at=timezone.now() if state == "sent" else None)
+        for url in pages:
+            page = bob.get(url).content.decode()
+            assert "to the former address" in page, url
+            assert "ani@example.com" not in page, url
+        for action in ("send-again", "correct-address", "told"):
+            assert action_links(bob.get(page_of(letter)), action) == []
+            bob.post(reverse(f"admin:flashsale_notice_{action}") + f"?id={letter.pk}", {"email": "b@example.com"})
+        assert f"send-again/?id={letter.pk}" not in bob.get(pages[2]).content.decode()
+        letter.refresh_from_db()
+        assert letter.state == state
+    Notice.objects.filter(pk=letter.pk).update(state="due", due_at=timezone.now())
+    assert notify.send_due() == 2
+    assert mails.recipients == ["ani@example.com", "ani.sari@example.com", "ani@example.com"]
 
 
 @pytest.mark.parametrize("typed", ["", "bukan-alamat", "a@b@example.com", "a@example.com\nBcc: b@example.com"])
