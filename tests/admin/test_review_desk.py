@@ -284,7 +284,7 @@ def test_the_lists_count_in_later_reviews_until_they_expire_and_old_evidence_sta
 
 def test_a_rule_set_is_edited_in_a_form_tried_and_used(ring: Sale, bob: Client) -> None:
     add = reverse("admin:flashsale_publishedruleset_add")
-    first = PublishedRuleSet.newest()
+    first = PublishedRuleSet.make(DEFAULT_RULE_SET)
     page = bob.get(add)
     html = page.content.decode()
     for text in (
@@ -297,7 +297,7 @@ def test_a_rule_set_is_edited_in_a_form_tried_and_used(ring: Sale, bob: Client) 
     assert "no field may be empty" in str(submit(bob, add, linked_3="").context["errors"])
     assert "hard fact" in str(submit(bob, add, marks_over_limit="10").context["errors"])
     assert "less than or equal to 100" in str(submit(bob, add, threshold="101").context["errors"])
-    assert PublishedRuleSet.objects.count() == 1
+    assert PublishedRuleSet.objects.count() == 2
 
     typed = form_values(page)
     pairs = [pair for pair in typed["together"] if pair != "address+name"]
