@@ -47,7 +47,7 @@ def processes(folder: Path) -> dict[int, str]:
     [
         (["story", "--scale=0.03"], "granian", signal.SIGTERM, 143),
         (["bench", "--only=enter"], "postgres", signal.SIGHUP, 129),
-        (["scale", "--only=pgbouncer"], "postgres", signal.SIGINT, -signal.SIGINT),
+        (["scale", "--only=pgbouncer"], "postgres", signal.SIGTERM, 143),
     ],
     ids=["story", "bench", "scale"],
 )
