@@ -123,16 +123,21 @@ class PostgresServer:
             stop_signal=signal.SIGINT,  # SIGTERM would wait until all clients disconnect
         )
         self._process = process
-        deadline = time.monotonic() + seconds
+        try:
+            self._wait(process, data / "postmaster.pid", deadline=time.monotonic() + seconds)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _wait(self, process: Process, pid_file: Path, *, deadline: float) -> None:
         while time.monotonic() < deadline:
-            if (
-                not process.running
-            ):  # first pass, or the start failed: workers of a killed server may still hold its memory
+            # At first; or its start has failed, because workers of a killed server may still hold its memory.
+            if not process.running:
                 process.start()
-            if _ready(data / "postmaster.pid", process.pid):
-                return self
+            if _ready(pid_file, process.pid):
+                return
             time.sleep(0.02)
-        self.kill()
         raise ServerNotReady(f"PostgreSQL does not answer. The end of its log:\n{process.last_log_lines()}")
 
     def stop(self, *, seconds: float = 60.0) -> None:
@@ -197,8 +202,11 @@ class PostgresServer:
             self.folder.chmod(0o755)
             os.chown(self.folder, self._user, -1)
         program = Process(name=name, command=command, log=self.folder / f"{name}.log", cwd=self.folder, user=self._user)
-        if program.start().wait(seconds=300) != 0:
-            raise ServerNotReady(f"{name} failed. The end of its log:\n{program.last_log_lines()}")
+        try:
+            if program.start().wait(seconds=300) != 0:
+                raise ServerNotReady(f"{name} failed. The end of its log:\n{program.last_log_lines()}")
+        finally:
+            program.kill()  # with its children, if a signal ends the wait
 
 
 def _ready(pid_file: Path, pid: int) -> bool:

@@ -1,5 +1,6 @@
 """Child programs: start them, wait for them, and end them by their process id. Does not need Django."""
 
+import atexit
 import fcntl
 import http.client
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 
 class ServerNotReady(RuntimeError):
@@ -59,6 +61,16 @@ def keep_ports_over_exec() -> None:
     """Lets the ports of `free_port` stay claimed when this process replaces itself by another program."""
     for claim in _claims:
         os.set_inheritable(claim, True)
+
+
+# All that were started. What still runs when this process ends is killed, whatever has ended it.
+_started: "WeakSet[Process]" = WeakSet()
+
+
+@atexit.register
+def _kill_the_rest() -> None:
+    for process in _started:
+        process.kill()
 
 
 def end_in_order_on_signals() -> None:
@@ -125,6 +137,7 @@ class Process:
     def start(self) -> Self:
         """Starts the child. Raises OSError when the program cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        _started.add(self)
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
                 self._command,

@@ -118,7 +118,7 @@ class RedisServer:
         self._process = Process(name="redis", command=command, log=self.folder / "redis.log").start()
         try:
             self._wait(deadline=time.monotonic() + seconds)
-        except ServerNotReady:
+        except BaseException:
             self.kill()
             raise
         return self
