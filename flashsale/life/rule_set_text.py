@@ -75,7 +75,9 @@ class Part:
 
 def describe_rules(rules: AnyRuleSet) -> list[Part]:
     """A rule set as tables, in the reader's language."""
-    return _describe_facts(rules) if isinstance(rules, FactRuleSet) else _describe_links(rules)
+    if isinstance(rules, FactRuleSet):
+        return [*_describe_facts(rules), *_fewest_orders(rules)]
+    return _describe_links(rules)
 
 
 def _most(rules: FactRuleSet) -> list[tuple[Fact, int]]:
@@ -173,7 +175,6 @@ def _describe_facts(rules: FactRuleSet) -> list[Part]:
                 *_few_orders(rules),
             ],
         ),
-        *_fewest_orders(rules),
     ]
 
 

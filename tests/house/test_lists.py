@@ -78,7 +78,7 @@ def test_a_fact_of_the_review_has_a_label_points_and_something_that_measures_it(
     assert set(FACT_LABELS) == _values(Fact)
     assert set(DEFAULT_FACT_RULES.most) == set(Fact)
     assert set(Fact) == MEASURED
-    assert set(BOUNDS) == set(rule_set_facts.NUMBERS) == set(FIELDS) - {"generation", "most", "marks"}
+    assert set(BOUNDS) == set(rule_set_facts.NUMBERS) == set(FIELDS) - {"generation", "most", "marks", "links"}
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome not in EFFECTS])
