@@ -194,7 +194,8 @@ def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[
     with transaction.atomic():
         rows = orders.lock_reservations({owners[answer.reference] for answer in answers})
         attempts = orders.lock_attempts([answer.reference for answer in answers])
-        now = wall_clock.now()  # after the locks, so that no change is dated before the one that it waited for
+        # After the locks: the change that held them has an earlier time than this one.
+        now = wall_clock.now()
         settled, changes = [], []
         replies: list[tuple[int, Reply, Change]] = []
         for at, answer in enumerate(answers):

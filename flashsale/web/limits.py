@@ -145,10 +145,10 @@ def enforce(request: HttpRequest | Request, limit: Limit, value: str | None = No
 
 @contextmanager
 def counting_refusals(request: HttpRequest | Request) -> Iterator[None]:
-    """Counts a notification that is refused, for the address that sent it: it costs work and a line in the log.
+    """Counts each refused notification for the address that sent it, because it costs work and a line in the log.
 
-    One that is taken is not counted and never refused here, because a gateway tells of a whole sale, and a stranger may
-    send from behind the same proxy.
+    An accepted notification is not counted, and this limit never refuses it. A gateway sends many of them, and a
+    stranger may send from behind the same proxy.
     """
     try:
         yield

@@ -187,7 +187,7 @@ class TestNoLetter:
 
     @pytest.fixture(autouse=True)
     def _corrected(self, order: Reservation, mails: MailServer) -> Iterator[None]:  # noqa: ARG002 - makes the order
-        """The test corrects the address: nothing is written or kept, and the next letter goes to the new address."""
+        """The test corrects the address. There is no letter to the former one, and later letters go to the new one."""
         yield
         assert Contact.objects.get().read()["email"] == RIGHT
         assert (states(), kept()) == ([], {})
@@ -309,7 +309,7 @@ def test_a_contact_that_this_key_cannot_read_stops_no_other_letter(order: Reserv
 
 
 class TestBetweenTheCorrectionAndTheLetter:
-    """nothing is sent to anybody"""
+    """Something happens after the correction and before the letter is sent. The letter is sent to no address."""
 
     @pytest.fixture(autouse=True)
     def _corrected(self, order: Reservation, mails: MailServer) -> Iterator[None]:  # noqa: ARG002 - makes the order

@@ -1,4 +1,4 @@
-"""Commands that start servers leave none of them, and no file, when a signal ends them."""
+"""A signal ends a command that has started servers. Then no server runs any more, and no file is left."""
 
 import os
 import shutil
