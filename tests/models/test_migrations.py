@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import DatabaseError, connection, connections, models, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from flashsale import migrations
+from flashsale.management.commands.roles import ROLES
 from flashsale.models import Campaign, Event, PaymentAttempt, Record, Reservation, Sale
 from flashsale.rules.events import state_after, subject_of
 from flashsale.rules.lottery import commitment
@@ -26,7 +31,7 @@ from tests import servers
 
 pytestmark = pytest.mark.books
 HASHES = Path(__file__).with_name("migrations.sha256")
-DATABASE = "upgrade"
+DATABASE, FRESH = "upgrade", "fresh"
 FIRST = "0001_books"
 # The last versions before sealed secrets, before attempts and refunds, and before lines of settlements.
 BEFORE_SEALING, BEFORE_ATTEMPTS, BEFORE_SETTLEMENT = "0005_permission_names", "0016_clock_mark", "0038_sandbox"
@@ -76,6 +81,18 @@ EMPTY = {
     ("Allocation", "carries"), ("Allocation", "successor"), ("Case", "decided_by"), ("Case", "proposed_by"),
     ("Appeal", "decided_by"), ("Notice", "line"),
 }  # fmt: skip
+# What PostgreSQL says about our tables. Names that Django or PostgreSQL made do not count, because tables were renamed.
+SCHEMA = {
+    "columns": "SELECT concat_ws(' ', table_name, column_name, data_type, character_maximum_length, is_nullable, "
+    "column_default, is_identity) FROM information_schema.columns WHERE table_schema = 'public'",
+    "constraints": "SELECT concat_ws(' ', conrelid::regclass, pg_get_constraintdef(oid), "
+    "CASE WHEN conname ~ '^(flashsale_|fk_)' THEN '' ELSE conname END) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace",
+    "indexes": "SELECT regexp_replace(indexdef, 'INDEX (flashsale_|fk_)\\w+', 'INDEX') FROM pg_indexes "
+    "WHERE schemaname = 'public'",
+    "functions": "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+    "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+}
 Row = dict[str, Any]
 
 
@@ -89,23 +106,28 @@ def test_released_migrations_are_never_edited() -> None:
 
 
 @pytest.fixture
-def empty_database(django_db_blocker: DjangoDbBlocker, tmp_path: Path) -> Iterator[None]:
-    """A database of its own, without tables, under the alias `upgrade`."""
-    with django_db_blocker.unblock():
-        settings = {**connection.settings_dict, "NAME": str(tmp_path / "upgrade.sqlite3")}
+def empty_databases(django_db_blocker: DjangoDbBlocker, tmp_path: Path) -> Iterator[None]:
+    """Two databases without tables, under the aliases `upgrade` and `fresh`."""
+    with django_db_blocker.unblock(), _empty(DATABASE, tmp_path), _empty(FRESH, tmp_path):
+        yield
+
+
+@contextmanager
+def _empty(alias: str, folder: Path) -> Iterator[None]:
+    settings = {**connection.settings_dict, "NAME": str(folder / f"{alias}.sqlite3")}
+    if connection.vendor == "postgresql":
+        settings["NAME"] = f"{alias}_{os.getpid()}"
+        _on_server(f"DROP DATABASE IF EXISTS {settings['NAME']}", f"CREATE DATABASE {settings['NAME']}")
+    connections.databases[alias] = settings
+    try:
+        yield
+    finally:
+        made: Any = connections[alias]
+        made.close()
         if connection.vendor == "postgresql":
-            settings["NAME"] = f"upgrade_{os.getpid()}"
-            _on_server(f"DROP DATABASE IF EXISTS {settings['NAME']}", f"CREATE DATABASE {settings['NAME']}")
-        connections.databases[DATABASE] = settings
-        try:
-            yield
-        finally:
-            upgraded: Any = connections[DATABASE]
-            upgraded.close()
-            if connection.vendor == "postgresql":
-                upgraded.close_pool()
-                _on_server(f"DROP DATABASE {settings['NAME']}")
-            del connections[DATABASE], connections.databases[DATABASE]
+            made.close_pool()
+            _on_server(f"DROP DATABASE {settings['NAME']}")
+        del connections[alias], connections.databases[alias]
 
 
 def _on_server(*statements: str) -> None:
@@ -116,24 +138,24 @@ def _on_server(*statements: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("empty_database")
+@pytest.mark.usefixtures("empty_databases")
 def test_a_filled_database_of_the_first_version_loses_nothing_on_its_way_to_the_newest_and_back() -> None:
     """One way through all versions, because each way takes long. Rows of later versions are added on the way."""
     for app in ("auth", "admin", "sessions"):
         _migrate(app)
-    _migrate("flashsale", FIRST)
+    _migrate_to(FIRST)
     tables = list(_apps(FIRST).get_models(include_auto_created=True))
     _fill(tables)
     group = Group.objects.using(DATABASE).create(name="reviewers")
     group.permissions.set(Permission.objects.using(DATABASE).filter(content_type__app_label="flashsale"))
     before = {model: _rows(model._meta.db_table) for model in tables}
     assert [model.__name__ for model, rows in before.items() if not rows] == []
-    _migrate("flashsale", BEFORE_SEALING)
+    _migrate_to(BEFORE_SEALING)
     secrets = _sales_with_secrets()
-    _migrate("flashsale", BEFORE_ATTEMPTS)
+    _migrate_to(BEFORE_ATTEMPTS)
     _payments_in_every_state()
     payments = _rows("flashsale_payment")
-    _migrate("flashsale", BEFORE_SETTLEMENT)
+    _migrate_to(BEFORE_SETTLEMENT)
     found = [_triggers()]
 
     _migrate()
@@ -149,14 +171,23 @@ def test_a_filled_database_of_the_first_version_loses_nothing_on_its_way_to_the_
     _assert_payments_are_attempts_and_refunds()
     _assert_events_say_how_all_stands()
     _assert_the_trail_is_append_only()
-    _migrate("flashsale", BEFORE_SETTLEMENT)
+    _assert_one_step_from_nothing_leads_to_the_same()
+    _migrate_to(BEFORE_SETTLEMENT)
     found.append(_triggers())
     assert found == [0, 2, 0], "the triggers of settlement lines come and go with their migration"
-    _migrate("flashsale", BEFORE_ATTEMPTS)
+    _migrate_to(BEFORE_ATTEMPTS)
     assert _without_ids(_rows("flashsale_payment")) == _without_ids(payments)
-    _migrate("flashsale", BEFORE_SEALING)
+    _migrate_to(BEFORE_SEALING)
     drawn = _model(BEFORE_SEALING, "Sale").filter(code__in=secrets)
     assert {sale.code: bytes(sale.secret) for sale in drawn} == secrets
+
+
+def _assert_one_step_from_nothing_leads_to_the_same() -> None:
+    call_command("migrate", database=FRESH, interactive=False, verbosity=0)
+    ours = {name for app, name in MigrationRecorder(connections[FRESH]).applied_migrations() if app == "flashsale"}
+    assert len(ours) > 40, "the replaced migrations count as applied, too"
+    assert _schema(FRESH) == _schema(DATABASE)
+    assert _roles(FRESH) == _roles(DATABASE)
 
 
 def _sales_with_secrets() -> dict[str, bytes]:
@@ -230,8 +261,18 @@ def _assert_events_say_how_all_stands() -> None:
         assert {key: state for key, state in told.items() if key[0] not in {"case", "appeal"}} == wanted
 
 
+class _SingleMigrations(MigrationLoader):
+    """Without the step that replaces them."""
+
+    def load_disk(self) -> None:
+        super().load_disk()
+        self.disk_migrations = {key: made for key, made in self.disk_migrations.items() if not made.replaces}
+
+
 def _apps(name: str) -> Any:
-    return MigrationLoader(connections[DATABASE]).project_state([("flashsale", name)]).apps.get_app_config("flashsale")
+    return (
+        _SingleMigrations(connections[DATABASE]).project_state([("flashsale", name)]).apps.get_app_config("flashsale")
+    )
 
 
 def _model(at: str, name: str) -> Any:
@@ -242,8 +283,47 @@ def _without_ids(rows: list[Row]) -> list[Row]:
     return sorted(({k: v for k, v in row.items() if k != "id"} for row in rows), key=lambda row: row["reference"])
 
 
-def _migrate(*target: str) -> None:
-    call_command("migrate", *target, database=DATABASE, interactive=False, verbosity=0)
+def _migrate(*app: str) -> None:
+    call_command("migrate", *app, database=DATABASE, interactive=False, verbosity=0)
+
+
+def _migrate_to(name: str) -> None:
+    """Goes to a version, forwards or back. `manage.py migrate` cannot name one that is replaced."""
+    executor = MigrationExecutor(connections[DATABASE])
+    executor.loader = _SingleMigrations(connections[DATABASE])
+    plan = executor.migration_plan([("flashsale", name)])
+    before = executor._create_project_state(with_applied_migrations=True)
+    emit_pre_migrate_signal(0, interactive=False, db=DATABASE, apps=before.apps, plan=plan)
+    after = executor.migrate([("flashsale", name)], plan=plan, state=before.clone())
+    emit_post_migrate_signal(0, interactive=False, db=DATABASE, apps=after.apps, plan=plan)
+
+
+def _schema(alias: str) -> dict[str, Any]:
+    """By table: its columns, its constraints and indexes without names, and its triggers."""
+    database = connections[alias]
+    with database.cursor() as cursor:
+        if database.vendor == "postgresql":
+            return {key: sorted(row[0] for row in _read(cursor, query)) for key, query in SCHEMA.items()}
+        found: dict[str, Any] = {}
+        for table in sorted(database.introspection.table_names(cursor)):
+            columns = database.introspection.get_table_description(cursor, table)
+            constraints = database.introspection.get_constraints(cursor, table).values()
+            found[table] = (
+                sorted(tuple(map(str, column)) for column in columns),
+                sorted(str(sorted(facts.items())) for facts in constraints),
+                _read(cursor, f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'"),  # noqa: S608
+            )
+        return found
+
+
+def _read(cursor: Any, query: str) -> list[Any]:
+    cursor.execute(query)
+    return list(cursor.fetchall())
+
+
+def _roles(alias: str) -> dict[str, set[str]]:
+    groups = Group.objects.using(alias).filter(name__in=ROLES)
+    return {group.name: set(group.permissions.values_list("codename", flat=True)) for group in groups}
 
 
 def _fill(tables: list[Any]) -> None:
