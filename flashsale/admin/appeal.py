@@ -20,12 +20,14 @@ from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life import appeal
 from flashsale.life.read_contacts import read_contacts
+from flashsale.life.rule_set_text import FACT_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Refund
+from flashsale.rules.money import format_money
 from flashsale.rules.states import AppealState, Remedy
 
 
 def ledger_table(entries: Sequence[appeal.LedgerEntry]) -> Table:
-    """For each rule: cancelled orders, appeals, and the share of cancellations that no appeal overturned."""
+    """For each rule: cancelled orders, appeals, and the share of final cancellations that were not overturned."""
     rows = [
         [
             _rule_title(entry.rule),
@@ -33,17 +35,33 @@ def ledger_table(entries: Sequence[appeal.LedgerEntry]) -> Table:
             entry.appealed,
             entry.upheld,
             entry.overturned,
-            f"{entry.precision:.1%}" if entry.decided else _("nothing decided yet"),
+            entry.decided,
+            _("nothing decided yet") if entry.precision is None else f"{entry.precision:.1%}",
         ]
         for entry in entries
     ]
-    head = [_("rule"), _("orders cancelled"), _("appeals"), _("upheld"), _("overturned"), _("measured precision")]
+    head = [
+        _("rule"),
+        _("orders cancelled"),
+        _("appeals"),
+        _("upheld"),
+        _("overturned"),
+        _("final"),
+        _("of the final ones, not overturned"),
+    ]
     return Table(_("Ledger of decisions"), head, rows)
 
 
 def _rule_title(name: str) -> str:
+    """The rule in words, with the version of its set: "1: paid only seconds after reserving"."""
     kind, _space, code = name.partition(" ")
-    return reason_title(code) if kind == "reason" else name
+    if kind == "reason":
+        return reason_title(code)
+    same, _space, axis = code.partition(" ")
+    if same == "same" and axis:
+        return f"{kind}: {_('same %(axis)s') % {'axis': evidence.kind_label(axis)}}"
+    label = FACT_LABELS.get(code) or MARK_LABELS.get(code)
+    return f"{kind}: {label}" if label else name
 
 
 def buyer_statement(row: Any) -> str:
@@ -212,8 +230,8 @@ class AppealAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("amount"), ordering="case__reservation__amount")
     def amount(self, row: Appeal) -> str:
-        """The amount of the order, in whole units of the currency."""
-        return f"{row.case.reservation.amount} {row.case.reservation.sale.campaign.currency}"
+        """The amount of the order with its currency."""
+        return format_money(row.case.reservation.amount, row.case.reservation.sale.campaign.currency)
 
     @admin.display(description=gettext_lazy("remedy"))
     def remedy_name(self, row: Appeal) -> str:

@@ -159,7 +159,7 @@ def test_an_appeal_is_noted_once_and_decided_by_a_third_person(
     assert Reservation.objects.get(pk=case.reservation_id).state == "confirmed"
     (ledger,) = [erin.get("/admin/flashsale/appeal/").context["table"]]
     assert [[row[0], *row[1:]] for row in ledger.rows if row[0].startswith("One")] == [
-        ["One person, several identities", 1, 1, 0, 1, "0.0%"]
+        ["One person, several identities", 1, 1, 0, 1, 1, "0.0%"]
     ]
 
 
