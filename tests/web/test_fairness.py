@@ -11,6 +11,7 @@ from django.utils.translation import override
 
 from flashsale.gate import bridge, refusal_counts
 from flashsale.models import FairnessReport, Sale
+from flashsale.rules.lottery import QUICKNET_CHAIN
 from flashsale.web.pages.fairness_page import entering_table
 from flashsale.web.pages.fairness_sentences import headline, kind_of_draw, verdicts
 from tests.factories import PHONE, Shopper, end_now, forget, identity, lobby_sale, open_now, tend
@@ -180,12 +181,14 @@ def test_the_report_does_not_claim_an_order_that_it_cannot_check() -> None:
 
 
 def test_each_kind_of_draw_is_told_in_words() -> None:
-    secret, tickets, public = (
-        kind_of_draw(Sale(draw_version=version, beacon=beacon)) for version, beacon in ((1, ""), (2, ""), (2, "drand"))
+    chains = ((1, "", ""), (2, "", ""), (2, "drand", QUICKNET_CHAIN.hash), (2, "drand", "a chain of the operator"))
+    secret, tickets, public, other = (
+        kind_of_draw(Sale(draw_version=version, beacon=beacon, beacon_chain=chain)) for version, beacon, chain in chains
     )
     assert secret.startswith("Kind of draw (version 1): ")
     assert tickets.startswith("Kind of draw (version 2): ")
     assert public.startswith("Kind of draw (version 2 with public randomness): ")
+    assert other.startswith("Kind of draw (version 2 with randomness of another source than drand's public chain): ")
 
 
 def test_quarters_are_compared_with_what_chance_gives() -> None:
