@@ -66,9 +66,9 @@ def kind_of_draw(sale: Sale) -> str:
         )
     if not waits_for_drand(sale):
         return _(
-            "Kind of draw (version 2 with randomness of another source than drand's public chain): the order follows from "
-            "a secret that was fixed before people entered, from all tickets, and from a round of this source that came "
-            "later. The people who have the key of the source could know the round before."
+            "Kind of draw (version 2 with randomness of another source than drand's public chain): the order follows "
+            "from a secret that was fixed before people entered, from all tickets, and from a round of this source "
+            "that came later. The people who have the key of the source could know the round before."
         )
     return _(
         "Kind of draw (version 2 with public randomness): the order follows from a secret that was fixed before people "
