@@ -12,7 +12,7 @@ from django.utils.translation import override
 from flashsale.gate import bridge, refusal_counts
 from flashsale.models import FairnessReport, Sale
 from flashsale.rules.lottery import QUICKNET_CHAIN
-from flashsale.web.pages.fairness_page import entering_table
+from flashsale.web.pages.fairness_page import entering_table, units_table
 from flashsale.web.pages.fairness_sentences import headline, kind_of_draw, verdicts
 from tests.factories import PHONE, Shopper, end_now, forget, identity, lobby_sale, open_now, tend
 from tests.faults.steps import buy
@@ -202,6 +202,11 @@ def test_quarters_are_compared_with_what_chance_gives() -> None:
     # Buyers of two units make the quarters differ more, so there is nothing to compare with.
     table = entering_table(document(headline=told | {"most": 2}, by_entering=parts))
     assert {row[-1] for row in table.rows} == {None}
+
+
+def test_a_line_that_a_partner_sells_itself_is_marked() -> None:
+    table = units_table(document(lines=[line(name="mi.com"), line(name="Lazada", by_our_line=False)]))
+    assert [row[0] for row in table.rows] == ["mi.com", "Lazada (sold by a partner, without our line)"]
 
 
 def test_the_page_of_a_sale_leads_there_once_it_is_over(sale: Sale, client: Client) -> None:

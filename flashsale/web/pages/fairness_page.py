@@ -85,7 +85,7 @@ def _story(data: Mapping[str, Any]) -> list[Table]:
 
 
 def _tables(data: Mapping[str, Any]) -> list[Table]:
-    made = [_people(data), *_calls(data), _units(data), _concentration(data)]
+    made = [_people(data), *_calls(data), units_table(data), _concentration(data)]
     return [table for table in [*made, _endings(data), _appeals(data)] if table.rows]
 
 
@@ -215,9 +215,16 @@ def _calls(data: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def _units(data: Mapping[str, Any]) -> Table:
+def units_table(data: Mapping[str, Any]) -> Table:
     columns = ("new", "moved_in", "moved_out", "sold", "free", "held", "returned")
-    rows = [(line["name"], *(line["units"][column] for column in columns)) for line in data["lines"]]
+    direct = _("%(line)s (sold by a partner, without our line)")
+    rows = [
+        (
+            line["name"] if line["by_our_line"] else direct % {"line": line["name"]},
+            *(line["units"][column] for column in columns),
+        )
+        for line in data["lines"]
+    ]
     head = [_("Line"), _("New"), _("Moved in"), _("Moved out"), _("Sold"), _("Unsold"), _("Held"), _("Came back")]
     note = _(
         "Every unit is counted once: new and moved in, less moved out, are together as many as sold, unsold, held and "
