@@ -59,7 +59,8 @@ def _rule_title(name: str) -> str:
         return reason_title(code)
     same, _space, axis = code.partition(" ")
     if same == "same" and axis:
-        return f"{kind}: {_('same %(axis)s') % {'axis': evidence.kind_label(axis)}}"
+        label: Any = _("same %(axis)s") % {"axis": evidence.kind_label(axis)}
+        return f"{kind}: {label}"
     label = FACT_LABELS.get(code) or MARK_LABELS.get(code)
     return f"{kind}: {label}" if label else name
 
