@@ -196,12 +196,12 @@ def test_quarters_are_compared_with_what_chance_gives() -> None:
     told = {"people": 260, "units": 60, "bought": 60, "buyers": 60, "most": 1, "sold_s": 3}
     later = {"part": "later", "people": 60, "bought": 10}
     table = entering_table(document(headline=told, by_entering=[*parts, later]))
-    assert [row[-1] for row in table.rows] == ["7–18", "7–18", "7–18", "7–18", None, None]
+    assert [row[3] for row in table.rows] == ["7–18", "7–18", "7–18", "7–18", None, None]
     assert [row[0] for row in table.rows] == [*(f"Quarter {n}" for n in range(1, 5)), "After the draw", "All quarters"]
-    assert table.rows[-1][1:4] == (200, 50, 25)
+    assert table.rows[-1][1:] == (200, 50, None, 25)
     # Buyers of two units make the quarters differ more, so there is nothing to compare with.
     table = entering_table(document(headline=told | {"most": 2}, by_entering=parts))
-    assert {row[-1] for row in table.rows} == {None}
+    assert {row[3] for row in table.rows} == {None}
 
 
 def test_a_line_that_a_partner_sells_itself_is_marked() -> None:

@@ -133,21 +133,21 @@ def entering_table(data: Mapping[str, Any]) -> Table:
             _("Quarter %(part)s") % {"part": row["part"]} if row in quarters else _("After the draw"),
             row["people"],
             row["bought"],
-            _for_100(row),
             _by_chance(row["people"], people, bought) if comparable and row in quarters else None,
+            _for_100(row),
         )
         for row in data["by_entering"]
     ]
-    bars = _bars([(row[0], (row[3],)) for row in rows])
+    bars = _bars([(row[0], row[4:]) for row in rows])
     if quarters:
         whole = {"people": people, "bought": bought}
-        rows.append((_("All quarters"), people, bought, _for_100(whole), None))
+        rows.append((_("All quarters"), people, bought, None, _for_100(whole)))
     note = _(
         "People who came before the draw are in four quarters by the order in which they entered. In a fair draw the "
-        "quarters differ by chance alone: the units of a quarter are in the range of the last column in about 19 of 20 "
-        "draws. People who came after the draw have numbers behind all of them."
+        "quarters differ by chance alone: in about 19 of 20 draws, the units of a quarter are in the range of the "
+        "column “By chance”. People who came after the draw have numbers behind all of them."
     )
-    head = [_("Entered"), _("People"), _("Units bought"), _("Units for 100 people"), _("Units by chance")]
+    head = [_("Entered"), _("People"), _("Units bought"), _("By chance"), _("Units for 100 people")]
     return Table(_("Units by the time of entering"), head, rows, note, bars, data="entering")
 
 
@@ -158,7 +158,7 @@ def _for_100(row: Mapping[str, int]) -> int:
 def _by_chance(part: int, people: int, bought: int) -> str:
     """The units that a part of the people gets in about 19 of 20 draws: two standard deviations around its share."""
     expected = part * bought / people
-    deviation = sqrt(expected * (1 - bought / people) * (people - part) / max(1, people - 1))
+    deviation = sqrt(expected * max(0, 1 - bought / people) * (people - part) / max(1, people - 1))
     least, most = max(0, floor(expected - 2 * deviation)), min(part, ceil(expected + 2 * deviation))
     return f"{grouped(least)}–{grouped(most)}"
 
@@ -250,8 +250,8 @@ def _concentration(data: Mapping[str, Any]) -> Table:
     rows = [
         (
             str(KIND_LABELS.get(row["axis"], row["axis"])),
-            *(row[when][figure] for when in ("bought", "kept") for figure in ("holders", "largest")),
             _several(several.get(row["axis"])),
+            *(row[when][figure] for when in ("bought", "kept") for figure in ("holders", "largest")),
         )
         for row in data["concentration"]
         if row["bought"]["holders"]
@@ -260,12 +260,12 @@ def _concentration(data: Mapping[str, Any]) -> Table:
     note = _(
         "A holder is a phone, an address and so on that bought units. The limit per person was %(limit)s, counted by: "
         "%(axes)s. The other rows have no limit, because families share addresses and devices; the review looks at "
-        "them. Largest: the most units of one holder. Left: after cancellations. Last column: the part of the units "
-        "left that holders of several have. A dash: one to four such holders, whom a reader might recognise."
+        "them. With more than one: the part of the units left that holders of several have. A dash: one to four such "
+        "holders, whom a reader might recognise. Largest: the most units of one holder. Left: after cancellations."
     ) % {"limit": grouped(data["limit"]), "axes": ", ".join(limited) or "–"}
-    head = [_("By"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left"), _("With more than one")]
-    bars = _bars([(row[0], (row[2], row[4])) for row in rows])
-    return Table(_("Who got how many"), head, rows, note, bars, _two((head[2], head[4])))
+    head = [_("By"), _("With more than one"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left")]
+    bars = _bars([(row[0], (row[3], row[5])) for row in rows])
+    return Table(_("Who got how many"), head, rows, note, bars, _two((head[3], head[5])))
 
 
 def _several(row: Mapping[str, Any] | None) -> str | None:
