@@ -111,7 +111,9 @@ def changes_tables(sale: Sale) -> list[Table]:
 
 
 def draw_texts(sale: Sale) -> list[str]:
-    """What the kind of the draw means for this sale, when it is published."""
+    """What the kind of the draw means when the sale is published; nothing for a sale without a line of ours."""
+    if not sale.allocations.filter(mode=AllocationMode.LINE).exists():
+        return []
     if not sale.commits_entries:
         return [
             _("Draw 1: the order follows from the secret alone. All people who enter before the opening take part.")

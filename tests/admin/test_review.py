@@ -63,8 +63,8 @@ def test_the_review_finds_the_ring_and_shows_its_evidence(reviewed: Sale, bob: C
     assert ["linked group", "with 2 other people", "", 25] in table.rows
     assert table.foot[-1] == cases()[0].score
     assert [node.kind for node in panel["graph"].nodes].count("order") == 2
-    assert panel["side_by_side"].head[-4:] == ["name", "address", "phone", "e-mail"]
-    assert all("Jl. Mawar 1" in row[-3] for row in panel["side_by_side"].rows)
+    assert panel["side_by_side"].head[-5:] == ["name", "address", "phone", "e-mail", "clues"]
+    assert all("Jl. Mawar 1" in row[-4] for row in panel["side_by_side"].rows)
     assert "device ×2" in bob.get(CASES).content.decode()
     assert "4 read, 4 scored of 4" in bob.get("/admin/flashsale/reviewrun/").content.decode()
 
