@@ -95,6 +95,10 @@ class AppealDecision(Action):
         statements = [Table(_("What the buyer says"), [""], [[buyer_statement(row)]]) for row in rows[:1]]
         return [*statements, *(evidence.evidence_table(row.case.evidence) for row in rows[:1])]
 
+    def who_decides(self) -> str:
+        """Tells a person who took part before the click, not only after it."""
+        return _("Only a person who neither proposed nor approved the cancellation can decide.")
+
     def perform(self, *, row: Appeal, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Raises ValidationError for a user who took part in the cancellation."""
         if request.user.pk in {row.proposed_by_id, row.approved_by_id}:
@@ -120,6 +124,7 @@ class Overturn(AppealDecision):
             _("The order is restored with its unit and its payment, and may be shipped."),
             _("If no unit is left in the pool, the buyer is refunded and gets the first unit of the next sale."),
             _("The buyer gets an e-mail. The ledger counts the decision against the rules that flagged the order."),
+            self.who_decides(),
         ]
 
 
@@ -136,6 +141,7 @@ class Uphold(AppealDecision):
         return [
             _("The cancellation is final: the refund is sent, the limit is free again, the unit may move on."),
             _("The buyer gets an e-mail."),
+            self.who_decides(),
         ]
 
 

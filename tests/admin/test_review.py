@@ -155,6 +155,10 @@ def test_an_appeal_is_noted_once_and_decided_by_a_third_person(
         ]
     assert Reservation.objects.get(pk=case.reservation_id).state == "cancelled"
     erin = make_user("erin", "reviewer")
+    page = erin.get(_change_url(appeal))
+    for url in (*action_links(page, "overturn"), *action_links(page, "uphold")):
+        told = "Only a person who neither proposed nor approved the cancellation can decide."
+        assert erin.get(url).context["consequences"][-1] == told
     assert messages_on(_act(erin, appeal, "overturn")) == ["Overturned: the order is valid again."]
     assert Reservation.objects.get(pk=case.reservation_id).state == "confirmed"
     (ledger,) = [erin.get("/admin/flashsale/appeal/").context["table"]]
