@@ -113,6 +113,8 @@ def test_the_page_begins_with_a_sentence_and_gives_the_plots_as_csv(gate: object
     html = client.get(path, headers={"accept-language": "en"}).content.decode()
     sentence = "2 of 3 people in the line bought 2 of 8 units, at most 1 each; the last unit was paid 4 min 12 s after"
     assert sentence in html
+    assert "Kind of draw (version 1): " in html
+    assert "Everyone can check the draw again, without us." in html
     for name, head in (
         ("over-time", "at_s,called,reserved,bought"), ("channels", "channel,bought,kept"),
         ("entering", "part,people,bought"), ("returned", "to,units,sold"), ("refused", "verb,reason,times"),
