@@ -20,12 +20,14 @@ from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life import appeal
 from flashsale.life.read_contacts import read_contacts
+from flashsale.life.rule_set_text import FACT_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Refund
+from flashsale.rules.money import format_money
 from flashsale.rules.states import AppealState, Remedy
 
 
 def ledger_table(entries: Sequence[appeal.LedgerEntry]) -> Table:
-    """For each rule: cancelled orders, appeals, and the share of cancellations that no appeal overturned."""
+    """For each rule: cancelled orders, appeals, and the share of final cancellations that were not overturned."""
     rows = [
         [
             _rule_title(entry.rule),
@@ -33,17 +35,34 @@ def ledger_table(entries: Sequence[appeal.LedgerEntry]) -> Table:
             entry.appealed,
             entry.upheld,
             entry.overturned,
-            f"{entry.precision:.1%}" if entry.decided else _("nothing decided yet"),
+            entry.decided,
+            _("nothing decided yet") if entry.precision is None else f"{entry.precision:.1%}",
         ]
         for entry in entries
     ]
-    head = [_("rule"), _("orders cancelled"), _("appeals"), _("upheld"), _("overturned"), _("measured precision")]
+    head = [
+        _("rule"),
+        _("orders cancelled"),
+        _("appeals"),
+        _("upheld"),
+        _("overturned"),
+        _("final"),
+        _("of the final ones, not overturned"),
+    ]
     return Table(_("Ledger of decisions"), head, rows)
 
 
 def _rule_title(name: str) -> str:
+    """The rule in words, with the version of its set: "1: paid only seconds after reserving"."""
     kind, _space, code = name.partition(" ")
-    return reason_title(code) if kind == "reason" else name
+    if kind == "reason":
+        return reason_title(code)
+    same, _space, axis = code.partition(" ")
+    if same == "same" and axis:
+        label: Any = _("same %(axis)s") % {"axis": evidence.kind_label(axis)}
+        return f"{kind}: {label}"
+    label = FACT_LABELS.get(code) or MARK_LABELS.get(code)
+    return f"{kind}: {label}" if label else name
 
 
 def buyer_statement(row: Any) -> str:
@@ -76,6 +95,10 @@ class AppealDecision(Action):
         statements = [Table(_("What the buyer says"), [""], [[buyer_statement(row)]]) for row in rows[:1]]
         return [*statements, *(evidence.evidence_table(row.case.evidence) for row in rows[:1])]
 
+    def who_decides(self) -> str:
+        """Tells a person who took part before the click, not only after it."""
+        return _("Only a person who neither proposed nor approved the cancellation can decide.")
+
     def perform(self, *, row: Appeal, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Raises ValidationError for a user who took part in the cancellation."""
         if request.user.pk in {row.proposed_by_id, row.approved_by_id}:
@@ -101,6 +124,7 @@ class Overturn(AppealDecision):
             _("The order is restored with its unit and its payment, and may be shipped."),
             _("If no unit is left in the pool, the buyer is refunded and gets the first unit of the next sale."),
             _("The buyer gets an e-mail. The ledger counts the decision against the rules that flagged the order."),
+            self.who_decides(),
         ]
 
 
@@ -117,6 +141,7 @@ class Uphold(AppealDecision):
         return [
             _("The cancellation is final: the refund is sent, the limit is free again, the unit may move on."),
             _("The buyer gets an e-mail."),
+            self.who_decides(),
         ]
 
 
@@ -212,8 +237,8 @@ class AppealAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("amount"), ordering="case__reservation__amount")
     def amount(self, row: Appeal) -> str:
-        """The amount of the order, in whole units of the currency."""
-        return f"{row.case.reservation.amount} {row.case.reservation.sale.campaign.currency}"
+        """The amount of the order with its currency."""
+        return format_money(row.case.reservation.amount, row.case.reservation.sale.campaign.currency)
 
     @admin.display(description=gettext_lazy("remedy"))
     def remedy_name(self, row: Appeal) -> str:

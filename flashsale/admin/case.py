@@ -7,7 +7,7 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from flashsale.admin import case_graph, evidence
 from flashsale.admin.action_page import ReadOnlyAdmin
@@ -116,7 +116,8 @@ class CaseAdmin(ReadOnlyAdmin):
         """The number of the group in its review; a link to all orders of the ring."""
         if case.group is None:
             return "–"
-        return format_html('<a href="{}?id={}">{}</a>', reverse("admin:flashsale_case_ring"), case.pk, case.group)
+        name = gettext("ring %(number)s") % {"number": case.group}
+        return format_html('<a href="{}?id={}">{}</a>', reverse("admin:flashsale_case_ring"), case.pk, name)
 
     @admin.display(description=gettext_lazy("amount"), ordering="reservation__amount")
     def amount(self, case: Case) -> str:

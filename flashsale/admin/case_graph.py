@@ -111,10 +111,11 @@ def side_by_side(group: Sequence[Case], *, reader: Any) -> Table:
     for case in shown:
         traces = dict(_values(case))
         marks = ", ".join(mark_labels(case.evidence))
-        row = [str(case.reservation_id)[:8], f"{case.score:.0f}", *(traces.get(kind, "") for kind in kinds), marks]
-        rows.append([*row, *contacts.get(case.pk, ["–"] * 4)] if with_contacts else row)
+        row = [str(case.reservation_id)[:8], f"{case.score:.0f}", *(traces.get(kind, "") for kind in kinds)]
+        # The clues are long, so they come last: a reviewer compares names and addresses without scrolling.
+        rows.append([*row, *(contacts.get(case.pk, ["–"] * 4) if with_contacts else []), marks])
     contact_head = [_("name"), _("address"), _("phone"), _("e-mail")] if with_contacts else []
-    head = [_("reservation"), _("score"), *(KIND_LABELS[kind] for kind in kinds), _("clues"), *contact_head]
+    head = [_("reservation"), _("score"), *(KIND_LABELS[kind] for kind in kinds), *contact_head, _("clues")]
     return Table(_("Side by side: the same sign in a column is the same value"), head, rows)
 
 

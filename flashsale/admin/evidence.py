@@ -38,7 +38,9 @@ def evidence_table(evidence: dict[str, Any]) -> Table:
         *_list_rows(evidence),
     ]
     head = [_("clue"), _("how often"), _("trace"), _("points")]
-    return Table(_("Evidence"), head, rows, [_("total"), "", "", evidence.get("score", 0)])
+    threshold = evidence.get("rules", {}).get("threshold")
+    looked_at = _("people look from %(points)s points on") % {"points": threshold} if threshold else ""
+    return Table(_("Evidence"), head, rows, [_("total"), looked_at, "", evidence.get("score", 0)])
 
 
 def kind_label(kind: str) -> str:

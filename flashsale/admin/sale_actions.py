@@ -110,6 +110,33 @@ def changes_tables(sale: Sale) -> list[Table]:
     return [Table(_("Changed since the proposal"), [_("row"), _("field"), _("proposed"), _("now")], rows)]
 
 
+def draw_texts(sale: Sale) -> list[str]:
+    """What the kind of the draw means when the sale is published; nothing for a sale without a line of ours."""
+    if not sale.allocations.filter(mode=AllocationMode.LINE).exists():
+        return []
+    if not sale.commits_entries:
+        return [
+            _("Draw 1: the order follows from the secret alone. All people who enter before the opening take part.")
+        ]
+    freezes = local_time(sale.freezes_at, sale.campaign.zone)
+    texts = [
+        _(
+            "Draw 2: the lines freeze on %(time)s, and the fingerprint of all tickets is published then. People who "
+            "come later get numbers behind. After the freeze the opening cannot be moved."
+        )
+        % {"time": freezes}
+    ]
+    if sale.beacon:
+        texts.append(
+            _(
+                "Public randomness: the numbers wait for a round of drand, about 30 s after the freeze. If no relay "
+                "gives it within an hour after the opening, the sale is called off. Ask the operator whether the "
+                "servers reach a relay: this page does not check it."
+            )
+        )
+    return texts
+
+
 def _confirmed_orders(sale: Sale) -> int:
     return sale.reservations.filter(state=ReservationState.CONFIRMED).count()
 
@@ -151,6 +178,7 @@ class Publish(SaleAction):
             ngettext("%(count)d unit gets its serial number.", "%(count)d units get their serial numbers.", new)
             % {"count": new},
             _("A secret is made and its commitment is published. After that, the order of the line cannot be changed."),
+            *draw_texts(sale),
             _("The sale opens automatically on %(time)s.") % {"time": opens},
             _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
             *schedule.warnings_of(sale=sale),

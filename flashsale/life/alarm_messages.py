@@ -122,7 +122,8 @@ def _mail(kind: AlarmKind, what: str, id_: str, alarm: Alarm) -> None:
     for language in LANGUAGES:
         with translation.override(language):
             state = translation.gettext("The alarm has ended") if ended else translation.gettext("Alarm")
-            look = "" if ended else f"\n{translation.gettext('Look at')}: {texts[language]['look']}"
+            look_at = translation.gettext("Look at")
+            look = "" if ended else f"\n{look_at}: {texts[language]['look']}"
             blocks.append(f"{state}: {texts[language]['title']}\n{texts[language]['text']}\n{times}{look}")
     blocks.append(f"{kind.paragraph}\n{_board()}")
     letter = mail.EmailMessage(

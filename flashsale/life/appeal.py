@@ -236,9 +236,12 @@ class LedgerEntry:
     """The cancellations that are final: an appeal about them is decided, or no appeal is possible any more."""
 
     @property
-    def precision(self) -> float:
-        """The share of its cancellations that were not overturned, from 0 to 1."""
-        return 1 - self.overturned / self.cancelled
+    def precision(self) -> float | None:
+        """The share of its final cancellations that were not overturned, from 0 to 1; None before the first is final.
+
+        Cancellations that are not final yet are left out, because each of them may still be overturned.
+        """
+        return 1 - self.overturned / self.decided if self.decided else None
 
 
 def ledger(*, sale: Sale | None = None, by: Any = None) -> list[LedgerEntry]:

@@ -286,9 +286,10 @@ def _cancellations(sale: Sale) -> dict[str, Any]:
 def _ledger(sale: Sale) -> list[dict[str, Any]]:
     """How often each rule's cancellations were overturned; only rules with at least GROUP_MIN cancelled orders."""
     entries = (entry for entry in appeal.ledger(sale=sale) if entry.cancelled >= GROUP_MIN)
-    # The published document does not have `decided`.
-    shown = [{name: value for name, value in asdict(entry).items() if name != "decided"} for entry in entries]
-    return [{**one, "precision": round(1 - one["overturned"] / one["cancelled"], 3)} for one in shown]
+    return [
+        asdict(entry) | {"precision": None if entry.precision is None else round(entry.precision, 3)}
+        for entry in entries
+    ]
 
 
 def _appeals(sale: Sale) -> dict[str, Any]:

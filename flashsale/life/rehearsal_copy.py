@@ -84,7 +84,7 @@ def _copy_campaign(sale: Sale, by: str) -> Campaign:
     accounts = "" if payments.methods_of(names="", test=True) else PartnerProvider.account
     campaign = plan_campaign(
         code=f"{PREFIX}{secrets.token_hex(10)}",
-        name=f"{_('Rehearsal')}: {sale.name}"[:120],
+        name=(_("Rehearsal: %(sale)s") % {"sale": sale.name})[:120],
         axes=axes,
         channels=[
             {

@@ -203,7 +203,7 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     if not sale.offers.exists():
         problems.append(_("The sale offers nothing yet."))
     if not lines:
-        problems.append(_("The sale has no line yet: add an allocation."))
+        problems.append(_("The sale has no line yet: add one."))
     problems += [_("The line %(line)s has no channel.") % {"line": x.code} for x in lines if not x.channels.all()]
     problems += [_("The line %(line)s sells nothing.") % {"line": x.code} for x in lines if not x.stock.all()]
     # People on a list and holders of an old place know their line. All others must find one line through their channel.

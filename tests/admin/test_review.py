@@ -63,8 +63,8 @@ def test_the_review_finds_the_ring_and_shows_its_evidence(reviewed: Sale, bob: C
     assert ["linked group", "with 2 other people", "", 25] in table.rows
     assert table.foot[-1] == cases()[0].score
     assert [node.kind for node in panel["graph"].nodes].count("order") == 2
-    assert panel["side_by_side"].head[-4:] == ["name", "address", "phone", "e-mail"]
-    assert all("Jl. Mawar 1" in row[-3] for row in panel["side_by_side"].rows)
+    assert panel["side_by_side"].head[-5:] == ["name", "address", "phone", "e-mail", "clues"]
+    assert all("Jl. Mawar 1" in row[-4] for row in panel["side_by_side"].rows)
     assert "device ×2" in bob.get(CASES).content.decode()
     assert "4 read, 4 scored of 4" in bob.get("/admin/flashsale/reviewrun/").content.decode()
 
@@ -155,11 +155,15 @@ def test_an_appeal_is_noted_once_and_decided_by_a_third_person(
         ]
     assert Reservation.objects.get(pk=case.reservation_id).state == "cancelled"
     erin = make_user("erin", "reviewer")
+    page = erin.get(_change_url(appeal))
+    for url in (*action_links(page, "overturn"), *action_links(page, "uphold")):
+        told = "Only a person who neither proposed nor approved the cancellation can decide."
+        assert erin.get(url).context["consequences"][-1] == told
     assert messages_on(_act(erin, appeal, "overturn")) == ["Overturned: the order is valid again."]
     assert Reservation.objects.get(pk=case.reservation_id).state == "confirmed"
     (ledger,) = [erin.get("/admin/flashsale/appeal/").context["table"]]
     assert [[row[0], *row[1:]] for row in ledger.rows if row[0].startswith("One")] == [
-        ["One person, several identities", 1, 1, 0, 1, "0.0%"]
+        ["One person, several identities", 1, 1, 0, 1, 1, "0.0%"]
     ]
 
 

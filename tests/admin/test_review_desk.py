@@ -70,7 +70,10 @@ def test_the_rest_of_a_ring_is_listed_opened_and_dismissed_together_with_one_rea
     run = _reviewed(ring)
     first = cases()[0]
     assert (len(cases()), RingOrder.objects.filter(run=run, group=first.group).count()) == (3, 4)
-    (url,) = action_links(bob.get(f"{CASES}{first.pk}/change/"), "ring")[:1]
+    case_page = bob.get(f"{CASES}{first.pk}/change/")
+    assert case_page.context["panel"]["evidence"].foot[:2] == ["total", "people look from 60 points on"]
+    assert f">ring {first.group}</a>" in bob.get(CASES).content.decode()
+    (url,) = action_links(case_page, "ring")[:1]
     page = bob.get(url)
     rows = page.context["tables"][0].rows
     assert [row[-1] for row in rows] == ["open"] * 3 + ["no case: below the threshold of 60"]
@@ -354,6 +357,8 @@ def test_the_ledger_says_that_nothing_is_decided_until_an_appeal_is_over(ring: S
     assert review.carry_out_due() == 1
     rows = bob.get("/admin/flashsale/appeal/").context["table"].rows
     assert {row[-1] for row in rows} == {"nothing decided yet"}
+    words = {"1: same device", "1: paid only seconds after reserving", "One person, several identities"}
+    assert words <= {row[0] for row in rows}, "no rule is shown by its name in the code"
     assert {(entry.cancelled, entry.decided) for entry in ledger()} == {(1, 0)}
     cancelled = Case.objects.get(pk=case.pk).cancellation
     cancelled.appeal_until = timezone.now() - timedelta(seconds=1)

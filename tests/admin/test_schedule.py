@@ -62,6 +62,30 @@ def _add_line(alice: Client, sale: Sale, units: int) -> HttpResponse:
     return submit(alice, _change_url(sale), **line, **{f"allocations-0-units_{offer.pk}": units})
 
 
+@pytest.mark.parametrize(
+    ("drawn", "told"),
+    [
+        ({}, ["Draw 1: the order follows from the secret alone."]),
+        ({"draw_version": 2, "freeze_s": 30}, ["Draw 2: the lines freeze on 29 January 2027 09:59:30 WIB"]),
+        (
+            {"draw_version": 2, "beacon": "drand"},
+            [
+                "Draw 2: the lines freeze on 29 January 2027 09:59 WIB",
+                "Public randomness: the numbers wait for a round",
+            ],
+        ),
+    ],
+)
+def test_the_page_of_publishing_says_what_the_kind_of_the_draw_means(
+    alice: Client, drawn: dict[str, Any], told: list[str]
+) -> None:
+    opens = datetime(2027, 1, 29, 3, tzinfo=UTC)
+    sale = draft_sale(opens_at=opens, closes_at=opens + timedelta(hours=2), lobby_at=opens - timedelta(days=1), **drawn)
+    page = alice.get(action_links(alice.get(_change_url(sale)), "publish")[0])
+    texts = [text for text in page.context["consequences"] if text.startswith(("Draw", "Public"))]
+    assert [text[: len(start)] for text, start in zip(texts, told, strict=True)] == told
+
+
 def _publish(alice: Client, sale: Sale) -> HttpResponse:
     (url,) = action_links(alice.get(_change_url(sale)), "publish")
     return submit(alice, url)
@@ -132,7 +156,7 @@ def test_the_page_before_publication_shows_the_sums_of_the_units(alice: Client) 
 def test_a_draft_without_lines_cannot_be_published(alice: Client) -> None:
     _add_sale(alice, _add_campaign(alice), code="empty", opens="2027-01-29T10:00", closes="2027-01-29T12:00")
     page = alice.get(action_links(alice.get(_change_url(Sale.objects.get())), "publish")[0])
-    assert page.context["obstacles"] == ["The sale has no line yet: add an allocation."]
+    assert page.context["obstacles"] == ["The sale has no line yet: add one."]
     assert alice.post(page.wsgi_request.get_full_path(), {}, follow=True).status_code == 200
     assert Sale.objects.get().state == "draft"
 

@@ -1,5 +1,6 @@
 """Every text for people exists in Indonesian, and django.po is as `make messages` leaves it."""
 
+import ast
 import re
 from functools import cache
 
@@ -30,6 +31,25 @@ def test_every_text_has_its_indonesian() -> None:
 
 def test_no_indonesian_lacks_its_text() -> None:
     assert {message.id for message in TRANSLATED} - texts() == set()
+
+
+def test_a_text_inside_a_formatted_string_is_extracted_too() -> None:
+    """The extraction does not see every call there, and such a text would stay English."""
+    ask = {"_", "gettext", "ngettext", "gettext_lazy", "ngettext_lazy"}
+    found = {
+        first.value
+        for app in messages.APPS
+        for path in app.rglob("*.py")
+        for formatted in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(formatted, ast.JoinedStr)
+        for call in ast.walk(formatted)
+        if isinstance(call, ast.Call) and (getattr(call.func, "id", "") or getattr(call.func, "attr", "")) in ask
+        for first in call.args[:1]
+        if isinstance(first, ast.Constant)
+    }
+    assert found
+    known = {_english(message) for message in TRANSLATED if _indonesian(message)}
+    assert found - known == set()
 
 
 def test_no_translation_is_a_guess() -> None:

@@ -1,18 +1,50 @@
 """The fairness report as a page in two languages and as JSON in the documented schema."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.translation import override
 
 from flashsale.gate import bridge, refusal_counts
 from flashsale.models import FairnessReport, Sale
+from flashsale.rules.lottery import QUICKNET_CHAIN
+from flashsale.web.pages.fairness_page import entering_table, units_table
+from flashsale.web.pages.fairness_sentences import headline, kind_of_draw, verdicts
 from tests.factories import PHONE, Shopper, end_now, forget, identity, lobby_sale, open_now, tend
 from tests.faults.steps import buy
 from tests.web.partner import Partner
 
 INLINE = re.compile(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE)
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Texts that are made without a request are in English."""
+    with override("en"):
+        yield
+
+
+def line(**changed: Any) -> dict[str, Any]:
+    """A line of a report in which all units were sold."""
+    units = {"new": 7, "moved_in": 0, "moved_out": 0, "free": 0, "held": 0, "sold": 7, "returned": 0}
+    return {"by_our_line": True, "units": units} | changed
+
+
+def document(**changed: Any) -> dict[str, Any]:
+    """The parts of a report from which its sentences are made."""
+    return {
+        "headline": None,
+        "draw": {"drawn": True, "verified": True},
+        "order": {"kept": True, "reservations": 7, "wrong": 0, "before_call": 0},
+        "lines": [line()],
+        "channels": [{"bought": 12, "kept": 12}],
+        "returned": {"to_line": 0},
+        "by_entering": [],
+    } | changed
 
 
 def end(sale: Sale) -> str:
@@ -81,6 +113,8 @@ def test_the_page_begins_with_a_sentence_and_gives_the_plots_as_csv(gate: object
     html = client.get(path, headers={"accept-language": "en"}).content.decode()
     sentence = "2 of 3 people in the line bought 2 of 8 units, at most 1 each; the last unit was paid 4 min 12 s after"
     assert sentence in html
+    assert "Kind of draw (version 1): " in html
+    assert "Everyone can check the draw again, without us." in html
     for name, head in (
         ("over-time", "at_s,called,reserved,bought"), ("channels", "channel,bought,kept"),
         ("entering", "part,people,bought"), ("returned", "to,units,sold"), ("refused", "verb,reason,times"),
@@ -106,6 +140,75 @@ def test_a_report_of_an_earlier_release_is_still_shown(sale: Sale, held: object,
     assert "Every unit is accounted for." in html
     assert "after the opening." not in html
     assert client.get(f"{path}/over-time.csv").content.decode() == "at_s,called,reserved,bought\r\n"
+
+
+def test_a_long_sale_and_a_short_one_are_told_in_their_own_units() -> None:
+    told = {"people": 2000, "units": 12, "bought": 12, "buyers": 12, "most": 1}
+    for seconds, words in ((3, "3 s after"), (60, "1 min 0 s after"), (7325, "122 min 5 s after")):
+        (sentence,) = headline(document(headline=told | {"sold_s": seconds}))
+        assert sentence.startswith(
+            "12 of 2,000 people in the line bought 12 of 12 units, at most 1 each; the last unit was paid "
+        )
+        assert words in sentence
+
+
+def test_the_first_sentences_say_what_cancellations_took_back() -> None:
+    told = {"people": 66, "units": 12, "bought": 13, "buyers": 13, "most": 1, "sold_s": 3}
+    # A shopper gave one unit back during the sale, and the next person bought it.
+    data = document(headline=told, channels=[{"bought": 13, "kept": 8}], returned={"to_line": 1})
+    first, second = headline(data)
+    assert "bought 12 of 12 units" in first
+    assert second == ("Afterwards orders for 4 of the 12 units were cancelled. 8 units are still with their buyers.")
+
+
+def test_a_sale_in_which_no_unit_was_bought_says_so() -> None:
+    told = {"people": 1, "units": 3, "bought": 0, "buyers": 0, "most": 0, "sold_s": None}
+    data = document(headline=told, channels=[{"bought": 0, "kept": 0}])
+    assert headline(data) == ["No unit was bought. People in the line: 1. Units: 3."]
+    data = document(order={"kept": True, "reservations": 0, "wrong": 0, "before_call": 0})
+    assert verdicts(data)[1] == (None, "There was no reservation, so there is no order to check.")
+
+
+def test_the_report_does_not_claim_an_order_that_it_cannot_check() -> None:
+    lost = document(order={"kept": True, "reservations": 7, "wrong": 0, "before_call": None})
+    held, sentence = verdicts(lost)[1]
+    assert held is None
+    assert sentence.startswith("All 7 reservations fit their numbers. The times of the calls are lost, so we cannot ")
+    direct = document(lines=[line(by_our_line=False)])
+    assert verdicts(direct)[1][0] is None
+    held, sentence = verdicts(document())[1]
+    assert (held, sentence) == (True, "The order was kept: none of 7 reservations came before its number was called.")
+    broken = document(order={"kept": False, "reservations": 7, "wrong": 1, "before_call": None})
+    assert verdicts(broken)[1] == (False, "The order was broken: 1 of 7 reservations do not fit their number.")
+
+
+def test_each_kind_of_draw_is_told_in_words() -> None:
+    chains = ((1, "", ""), (2, "", ""), (2, "drand", QUICKNET_CHAIN.hash), (2, "drand", "a chain of the operator"))
+    secret, tickets, public, other = (
+        kind_of_draw(Sale(draw_version=version, beacon=beacon, beacon_chain=chain)) for version, beacon, chain in chains
+    )
+    assert secret.startswith("Kind of draw (version 1): ")
+    assert tickets.startswith("Kind of draw (version 2): ")
+    assert public.startswith("Kind of draw (version 2 with public randomness): ")
+    assert other.startswith("Kind of draw (version 2 with randomness of another source than drand's public chain): ")
+
+
+def test_quarters_are_compared_with_what_chance_gives() -> None:
+    parts = [{"part": str(part), "people": 50, "bought": bought} for part, bought in enumerate((20, 14, 15, 1), 1)]
+    told = {"people": 260, "units": 60, "bought": 60, "buyers": 60, "most": 1, "sold_s": 3}
+    later = {"part": "later", "people": 60, "bought": 10}
+    table = entering_table(document(headline=told, by_entering=[*parts, later]))
+    assert [row[3] for row in table.rows] == ["7–18", "7–18", "7–18", "7–18", None, None]
+    assert [row[0] for row in table.rows] == [*(f"Quarter {n}" for n in range(1, 5)), "After the draw", "All quarters"]
+    assert table.rows[-1][1:] == (200, 50, None, 25)
+    # Buyers of two units make the quarters differ more, so there is nothing to compare with.
+    table = entering_table(document(headline=told | {"most": 2}, by_entering=parts))
+    assert {row[3] for row in table.rows} == {None}
+
+
+def test_a_line_that_a_partner_sells_itself_is_marked() -> None:
+    table = units_table(document(lines=[line(name="mi.com"), line(name="Lazada", by_our_line=False)]))
+    assert [row[0] for row in table.rows] == ["mi.com", "Lazada (sold by a partner, without our line)"]
 
 
 def test_the_page_of_a_sale_leads_there_once_it_is_over(sale: Sale, client: Client) -> None:

@@ -188,7 +188,15 @@ class RuleRecordSerializer(serializers.Serializer[Any]):
     appealed = serializers.IntegerField()
     upheld = serializers.IntegerField()
     overturned = serializers.IntegerField()
-    precision = serializers.FloatField(help_text="The share of the cancelled orders that was not overturned.")
+    decided = serializers.IntegerField(
+        required=False,
+        help_text="Cancellations that are final: an appeal is decided, or no appeal is possible any more. Reports of "
+        "earlier releases do not have it.",
+    )
+    precision = serializers.FloatField(
+        allow_null=True,
+        help_text="The share of the final cancellations that was not overturned; null before the first is final.",
+    )
 
 
 class CancellationsSerializer(serializers.Serializer[Any]):

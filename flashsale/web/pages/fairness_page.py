@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, sqrt
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,10 +20,11 @@ from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.rules.gini import OTHER
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.reasons import REASONS, cancel_reason
+from flashsale.rules.states import ReservationState
 from flashsale.web import problems
 from flashsale.web.api.catalogue import published_sale
 from flashsale.web.formatting import format_time
-from flashsale.web.pages import texts
+from flashsale.web.pages.fairness_sentences import grouped, headline, kind_of_draw, verdicts, waits_for_drand
 from flashsale.web.pages.sale_page import page_context
 
 # Units of the SVG drawings; CSS scales them to the width of the page.
@@ -66,87 +68,51 @@ def fairness(request: HttpRequest, code: str) -> HttpResponse:
         "sale": sale,
         "report": data,
         "times": times,
-        "headline": _headline(data),
-        "verdicts": _verdicts(data),
+        "headline": headline(data),
+        "kind": kind_of_draw(sale),
+        "is_drand": waits_for_drand(sale),
+        "verdicts": verdicts(data),
         "story": _story(data),
         "tables": _tables(data),
     }
     return render(request, "flashsale/fairness.html", context | page_context(request))
 
 
-def _headline(data: Mapping[str, Any]) -> str:
-    """The sale in one sentence; empty for a report of a release that did not count this, and if nothing was bought."""
-    told = data["headline"]
-    if told is None or told["sold_s"] is None:
-        return ""
-    minutes, seconds = divmod(told["sold_s"], 60)
-    words = {name: number_format(told[name], use_l10n=True, force_grouping=True) for name in told if name != "sold_s"}
-    words |= {"minutes": number_format(minutes, force_grouping=True), "seconds": str(seconds)}
-    return (
-        _(
-            "%(buyers)s of %(people)s people in the line bought %(bought)s of %(units)s units, at most %(most)s each; "
-            "the last unit was paid %(minutes)s min %(seconds)s s after the opening."
-        )
-        % words
-    )
-
-
-def _verdicts(data: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
-    """The results of the checks, each with a sentence; None if there was nothing to check."""
-    draw, order = data["draw"], data["order"]
-    if not draw["drawn"]:
-        drawn = _("The line was never drawn.")
-    elif draw["verified"]:
-        drawn = _("The draw followed from the secret whose fingerprint was published before.")
-    else:
-        drawn = _("The draw did not follow from the secret whose fingerprint was published before.")
-    counted = {"count": order["reservations"], "broken": order["wrong"] + (order["before_call"] or 0)}
-    if order["kept"]:
-        kept = _("The order was kept: none of %(count)d reservations came before its number was called.") % counted
-    else:
-        kept = _("The order was broken: %(broken)d of %(count)d reservations do not fit their number.") % counted
-    balanced = all(_balanced(line["units"]) for line in data["lines"])
-    units = _("Every unit is accounted for.") if balanced else _("The units do not add up.")
-    return [(draw["verified"] if draw["drawn"] else None, drawn), (order["kept"], kept), (balanced, units)]
-
-
-def _balanced(units: Mapping[str, int]) -> bool:
-    came = units["new"] + units["moved_in"] - units["moved_out"]
-    return came == units["free"] + units["held"] + units["sold"] + units["returned"]
-
-
 def _story(data: Mapping[str, Any]) -> list[Table]:
     """The plots: how the sale went, who got units, where returned units went, and refusals."""
-    made = [_over_time(data), _channels(data), _entering(data), _returned(data), _refused(data)]
+    made = [_over_time(data), _channels(data), entering_table(data), _cancelled(data), _returned(data), _refused(data)]
     return [table for table in made if table.rows]
 
 
 def _tables(data: Mapping[str, Any]) -> list[Table]:
-    made = [_people(data), *_calls(data), _units(data), _concentration(data)]
-    return [table for table in [*made, _endings(data), _cancelled(data), _appeals(data)] if table.rows]
+    made = [_people(data), *_calls(data), units_table(data), _concentration(data)]
+    return [table for table in [*made, _endings(data), _appeals(data)] if table.rows]
 
 
 def _over_time(data: Mapping[str, Any]) -> Table:
     """Called, reserved and bought, as step curves on one scale."""
     told = data["over_time"]
     title = _("How the sale went")
-    head = [_("Seconds after the opening"), _("Called up to number"), _("Units reserved"), _("Units paid")]
+    head = [_("Second"), _("People called"), _("Units reserved"), _("Units paid")]
     if not told["at_s"]:
         return Table(title, head, [])
     names = ("called", "reserved", "bought")
     top, last = max(max(told[name]) for name in names), told["at_s"][-1]
-    kinds = ("soft-line", "dashed", "strong")
+    kinds = ("broad", "dashed", "strong")
     curves = [
         (kind, _steps([(0, 0), *zip(told["at_s"], told[name], strict=True)], last, max(1, top)))
         for kind, name in zip(kinds, names, strict=True)
     ]
     rows = list(zip(told["at_s"], *(told[name] for name in names), strict=True))
     shown = rows[:: max(1, len(rows) // 8)]
-    note = _("Sums since the opening. Called: numbers of all lines. Reserved: only units that were paid afterwards.")
+    note = _(
+        "Sums since the opening, over all lines. Reserved: only units that were paid afterwards. In a fair sale, no "
+        "unit is reserved before people are called."
+    )
     return Table(
         title, head, list(dict.fromkeys([*shown, rows[-1]])), note, key=list(zip(kinds, head[1:], strict=True)),
         curves=curves, curve_ends=(_("0 s"), _("%(seconds)d s") % {"seconds": last}),
-        top=number_format(top, force_grouping=True), data="over-time",
+        top=_("%(count)s people or units") % {"count": grouped(top)}, data="over-time",
     )  # fmt: skip
 
 
@@ -156,22 +122,45 @@ def _steps(points: Sequence[tuple[int, int]], last: int, top: int) -> str:
     return " ".join(f"{x},{before} {x},{y}" for (_x, before), (x, y) in zip([at[0], *at], at, strict=False))
 
 
-def _entering(data: Mapping[str, Any]) -> Table:
+def entering_table(data: Mapping[str, Any]) -> Table:
     """Units by when their buyers entered: equal bars mean that coming earlier was no advantage."""
-    names = {str(part): _("Quarter %(part)d of the draw") % {"part": part} for part in range(1, 5)}
-    names["later"] = _("After the draw")
+    quarters = [row for row in data["by_entering"] if row["part"] != "later"]
+    people, bought = (sum(row[name] for row in quarters) for name in ("people", "bought"))
+    # A buyer of two units would make the quarters differ more than this comparison says.
+    comparable = data["headline"] is not None and data["headline"]["most"] == 1
     rows = [
-        (names[row["part"]], row["people"], row["bought"], round(100 * row["bought"] / row["people"]))
+        (
+            _("Quarter %(part)s") % {"part": row["part"]} if row in quarters else _("After the draw"),
+            row["people"],
+            row["bought"],
+            _by_chance(row["people"], people, bought) if comparable and row in quarters else None,
+            _for_100(row),
+        )
         for row in data["by_entering"]
     ]
+    bars = _bars([(row[0], row[4:]) for row in rows])
+    if quarters:
+        whole = {"people": people, "bought": bought}
+        rows.append((_("All quarters"), people, bought, None, _for_100(whole)))
     note = _(
-        "Who came before the draw is in a quarter by the order of entering. In a fair draw the four quarters differ by "
-        "chance alone. People who came later have numbers behind all of them."
+        "People who came before the draw are in four quarters by the order in which they entered. In a fair draw the "
+        "quarters differ by chance alone: in about 19 of 20 draws, the units of a quarter are in the range of the "
+        "column “By chance”. People who came after the draw have numbers behind all of them."
     )
-    head = [_("Entered"), _("People"), _("Units bought"), _("Units for 100 people")]
-    return Table(
-        _("Units by the time of entering"), head, rows, note, _bars([(r[0], (r[3],)) for r in rows]), data="entering"
-    )
+    head = [_("Entered"), _("People"), _("Units bought"), _("By chance"), _("Units for 100 people")]
+    return Table(_("Units by the time of entering"), head, rows, note, bars, data="entering")
+
+
+def _for_100(row: Mapping[str, int]) -> int:
+    return round(100 * row["bought"] / row["people"])
+
+
+def _by_chance(part: int, people: int, bought: int) -> str:
+    """The units that a part of the people gets in about 19 of 20 draws: two standard deviations around its share."""
+    expected = part * bought / people
+    deviation = sqrt(expected * max(0, 1 - bought / people) * (people - part) / max(1, people - 1))
+    least, most = max(0, floor(expected - 2 * deviation)), min(part, ceil(expected + 2 * deviation))
+    return f"{grouped(least)}–{grouped(most)}"
 
 
 def _bars(rows: Sequence[tuple[str, Sequence[int]]]) -> list[tuple[str, list[tuple[str, int]]]]:
@@ -190,7 +179,7 @@ def _two(names: Sequence[str]) -> list[tuple[str, str]]:
 
 def _channels(data: Mapping[str, Any]) -> Table:
     rows = [(c["name"], c["bought"], c["kept"]) for c in data["channels"]]
-    note = _("Bought, and what is left of it after cancellations.")
+    note = _("Bought: units that were paid. Left: those of them whose orders were not cancelled.")
     head = [_("Channel"), _("Bought"), _("Left")]
     bars = _bars([(row[0], row[1:]) for row in rows])
     return Table(_("Units by channel"), head, rows, note, bars, _two(head[1:]), data="channels")
@@ -202,7 +191,7 @@ def _people(data: Mapping[str, Any]) -> Table:
         for line in data["lines"]
         if line["by_our_line"]
     ]
-    note = _("Drawn: who was there at the opening. Did not come: called, and neither reserved nor left the line.")
+    note = _("Drawn: people who took part in the draw. Did not come: called, and neither reserved nor left the line.")
     head = [_("Line"), _("Entered"), _("Drawn"), _("Called"), _("Did not come")]
     return Table(_("People in the lines"), head, rows, note)
 
@@ -221,16 +210,26 @@ def _calls(data: Mapping[str, Any]) -> list[Table]:
         ends = (_("0 s"), _("%(seconds)d s") % {"seconds": seconds})
         head = [_("Seconds after the opening"), _("Called up to number")]
         steps = _steps(calls, seconds, number)
-        top = number_format(number, force_grouping=True)
+        top = _("number %(number)s") % {"number": grouped(number)}
         tables.append(Table(title, head, rows, curves=[("strong", steps)], curve_ends=ends, top=top))
     return tables
 
 
-def _units(data: Mapping[str, Any]) -> Table:
+def units_table(data: Mapping[str, Any]) -> Table:
     columns = ("new", "moved_in", "moved_out", "sold", "free", "held", "returned")
-    rows = [(line["name"], *(line["units"][column] for column in columns)) for line in data["lines"]]
-    head = [_("Line"), _("New"), _("Moved in"), _("Moved out"), _("Sold"), _("Unsold"), _("Held"), _("In the pool")]
-    note = _("New and moved in, less moved out, is what was sold, stayed, or came back.")
+    direct = _("%(line)s (sold by a partner, without our line)")
+    rows = [
+        (
+            line["name"] if line["by_our_line"] else direct % {"line": line["name"]},
+            *(line["units"][column] for column in columns),
+        )
+        for line in data["lines"]
+    ]
+    head = [_("Line"), _("New"), _("Moved in"), _("Moved out"), _("Sold"), _("Unsold"), _("Held"), _("Came back")]
+    note = _(
+        "Every unit is counted once: new and moved in, less moved out, are together as many as sold, unsold, held and "
+        "came back. Held: reserved, and not paid yet. Came back: of cancelled orders, and not on sale again yet."
+    )
     return Table(_("Units"), head, rows, note)
 
 
@@ -241,7 +240,7 @@ def _refused(data: Mapping[str, Any]) -> Table:
         for row in data["refused"]
         if row["verb"] in verbs
     ]
-    note = _("Counted per try, not per person.")
+    note = _("Counted per try, not per person. The reasons are in the words that the shopper read.")
     bars = _bars([(row[0], row[1:]) for row in rows[:8]])
     return Table(_("Refused at the door"), [_("When and why"), _("Tries")], rows, note, bars, data="refused")
 
@@ -251,19 +250,22 @@ def _concentration(data: Mapping[str, Any]) -> Table:
     rows = [
         (
             str(KIND_LABELS.get(row["axis"], row["axis"])),
-            *(row[when][figure] for when in ("bought", "kept") for figure in ("holders", "largest")),
             _several(several.get(row["axis"])),
+            *(row[when][figure] for when in ("bought", "kept") for figure in ("holders", "largest")),
         )
         for row in data["concentration"]
         if row["bought"]["holders"]
     ]
+    limited = [str(KIND_LABELS.get(row["axis"], row["axis"])) for row in data["concentration"] if row["limited"]]
     note = _(
-        "A holder is a phone, an address and so on that bought units. If every holder had one unit, the last column "
-        "would be 0. It is the part of all units that stayed with holders of more than one."
-    )
-    head = [_("By"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left"), _("With more than one")]
-    bars = _bars([(row[0], (row[2], row[4])) for row in rows])
-    return Table(_("Who got how many"), head, rows, note, bars, _two((head[2], head[4])))
+        "A holder is a phone, an address and so on that bought units. The limit per person was %(limit)s, counted by: "
+        "%(axes)s. The other rows have no limit, because families share addresses and devices; the review looks at "
+        "them. With more than one: the part of the units left that holders of several have. A dash: one to four such "
+        "holders, whom a reader might recognise. Largest: the most units of one holder. Left: after cancellations."
+    ) % {"limit": grouped(data["limit"]), "axes": ", ".join(limited) or "–"}
+    head = [_("By"), _("With more than one"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left")]
+    bars = _bars([(row[0], (row[3], row[5])) for row in rows])
+    return Table(_("Who got how many"), head, rows, note, bars, _two((head[3], head[5])))
 
 
 def _several(row: Mapping[str, Any] | None) -> str | None:
@@ -274,8 +276,14 @@ def _several(row: Mapping[str, Any] | None) -> str | None:
 
 
 def _endings(data: Mapping[str, Any]) -> Table:
-    names = texts.order_states()
-    rows = [(names[state], count) for state, count in data["reservations"].items()]
+    names = {
+        ReservationState.HELD: _("Reserved, not paid yet"),
+        ReservationState.CONFIRMED: _("Paid, and not cancelled"),
+        ReservationState.EXPIRED: _("Expired: it was not paid in time"),
+        ReservationState.RELEASED: _("Given back before it was paid"),
+        ReservationState.CANCELLED: _("Paid, and cancelled afterwards"),
+    }
+    rows = [(names[ReservationState(state)], count) for state, count in data["reservations"].items()]
     return Table(_("Reservations"), [_("What became of them"), _("Orders")], rows)
 
 
@@ -314,12 +322,12 @@ def _returned(data: Mapping[str, Any]) -> Table:
     if returned["restored"]:
         rows.append((_("Back to their buyers"), returned["restored"], "–"))
     if returned["units"]:
-        rows.append((_("Still in the pool"), returned["resting"], "–"))
+        rows.append((_("Not on sale again yet"), returned["resting"], "–"))
     note = _("Units that cancellations gave back: %(count)d.") % {"count": returned["units"]}
     if returned["came_in"]:
         came = _("Units here that earlier cancellations gave back: %(count)d.") % {"count": returned["came_in"]}
         note = f"{note} {came}"
-        rows = rows or [(_("Still in the pool"), returned["resting"], "–")]
+        rows = rows or [(_("Not on sale again yet"), returned["resting"], "–")]
     bars = _bars([(row[0], (row[1], row[2] if isinstance(row[2], int) else 0)) for row in rows])
     head = [_("Where they went"), _("Units"), _("Sold there")]
     return Table(_("Units that came back"), head, rows, note, bars, _two(head[1:]), data="returned")
