@@ -49,6 +49,7 @@ def proof(request: HttpRequest, code: str) -> HttpResponse:
             "sale": sale.code,
             "language": get_language(),
             "transcript": reverse("transcript", args=[code]),
+            "lines": reverse("transcript", args=[code]).removesuffix("transcript") + "lines/",
             "draw": reverse("draw-json", args=[code]),
             "keys": reverse("keys"),
             "receipt": reverse("receipt", args=[code]),
