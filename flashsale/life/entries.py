@@ -98,6 +98,21 @@ ENTRIES: GateCache[tuple[str, int], _Known] = GateCache()
 TILES: GateCache[tuple[str, int, int], tuple[bytes, bytes]] = GateCache()
 
 
+def declared_chain(card: SaleCard) -> lottery.Chain | None:
+    """The chain of the sale's beacon. None: this server does not know it.
+
+    A declared beacon is never replaced, not even by a setting. The round of another chain with the same number may be
+    an old one, so without the chain there is no freeze, either.
+    """
+    known = beacon.chain_of(card.beacon_chain)
+    if known is None:
+        log.error(
+            "%s waits for a round of %s, and FLASHSALE_BEACON_CHAIN is %s",
+            card.code, card.beacon_chain, beacon.chain().hash,
+        )  # fmt: skip
+    return known
+
+
 async def commit(*, card: SaleCard, cohorts: Mapping[int, int]) -> Committed | None:
     """Commits a frozen sale to the entries of its lines. Returns what the first writer wrote.
 
@@ -105,6 +120,8 @@ async def commit(*, card: SaleCard, cohorts: Mapping[int, int]) -> Committed | N
     Safe to repeat, and in several processes at once. Raises GateDown and django.db.Error.
     """
     found = await run_in_db_thread(committed, card.sale)
+    if not found and card.beacon_chain and declared_chain(card) is None:
+        return None
     return found or await run_in_rebuild_thread(_commit, card, cohorts)
 
 
@@ -189,7 +206,9 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
         facts[line.code] = [len(states), entries.root, *counts]
     row.entries_frozen_at = now
     if row.beacon_chain:
-        row.beacon_round = lottery.round_after(int(now.timestamp()), beacon.chain())
+        known = beacon.chain_of(row.beacon_chain)
+        assert known is not None, "commit has asked for it"
+        row.beacon_round = lottery.round_after(int(now.timestamp()), known)
     row.save(update_fields=["entries_frozen_at", "beacon_round"])
     Record.write("freeze", by="clock", sale=row, facts=facts)
     return True

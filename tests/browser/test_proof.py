@@ -158,7 +158,7 @@ def test_a_shopper_checks_everything_of_a_draw_with_a_beacon_and_finds_each_lie(
         person, SECRET, "The kind of the draw", TICKETS, SEEN, ALL, "The round of drand", "The public randomness",
         ORDER, "Your receipt", "Our signature", "Your ticket in the draw", MINE, "Your number",
     )  # fmt: skip
-    assert results(page) == dict.fromkeys(all_of_it, "good") | {person.word("The signature of drand"): "open"}
+    assert results(page) == dict.fromkeys(all_of_it, "good") | {person.word("The source of the randomness"): "open"}
     expect(page.locator("#verdict")).to_have_text(person.word("All that this browser could check is true."))
     transcript = lottery.read(page.request.get(f"{shop.url}/v1/sales/{sale.code}/transcript").text())
     number = lottery.number_in(transcript, line="mi.com", index=3)
@@ -283,7 +283,9 @@ class Recorded:
     """
 
     def __init__(self, shop: Site, page: Page) -> None:
-        sale = Sale.objects.filter(code="26-january").first() or lobby_sale(code="26-january", draw_version=2)
+        sale = Sale.objects.filter(code="26-january").first() or lobby_sale(
+            code="26-january", draw_version=2, beacon="drand"
+        )
         self.person = Person(shop, page, sale, language="en")
         self.texts = {path.name.partition("-26-")[0]: path.read_text() for path in STORY.glob("*.json")}
         self.transcript, self.draw = self.texts["transcript"], self.texts["draw"]
@@ -319,7 +321,7 @@ def test_the_page_believes_the_draw_of_a_story_and_no_forged_one(shop: Site, pag
     found, titles_of = results(page), recorded.titles
     assert {title for title, word in found.items() if word == "bad"} == set()
     # The files of a story have no tickets of all people.
-    assert {title for title, word in found.items() if word == "open"} == {SEEN, ALL, "The signature of drand"}
+    assert {title for title, word in found.items() if word == "open"} == {SEEN, ALL, "The source of the randomness"}
     transcript, receipt = lottery.read(recorded.transcript), recorded.signed["receipt"]
     number = lottery.number_in(transcript, line=receipt["line"], index=receipt["index"])
     expect(page.locator("#checks li").last).to_contain_text(f"Number {number} follows from ticket {receipt['index']}.")

@@ -393,10 +393,65 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
         Sale.objects.filter(pk=sale.pk).update(beacon_signature=None)
 
 
-def late_alarms() -> list[tuple[str, dict[str, Any], bool]]:
-    """Looks for alarms. Returns those about late beacons: subject, facts, and whether it has ended."""
+def test_a_server_that_is_set_to_another_chain_does_not_freeze_because_the_round_would_be_an_old_one(
+    relay: Relay, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani budi")
+    settings.FLASHSALE_BEACON_CHAIN = lottery.QUICKNET_CHAIN
+    freeze_now(sale)
+    assert (sale.entries_frozen_at, sale.beacon_round, Entries.objects.count()) == (None, None, 0)
+    assert f"{sale.code} waits for a round of {CHAIN.hash}" in caplog.text
+    assert late_alarms("freeze_late") == []
+    move_opening(sale, timezone.now() - timedelta(seconds=40))
+    alarm = late_alarms("freeze_late")[0]
+    assert (alarm[0], alarm[1]["sale"], alarm[2]) == (f"sale:{sale.pk}", sale.code, False)
+    assert document(sale)["seed"] == ""
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.state == SaleState.PUBLISHED
+    settings.FLASHSALE_BEACON_CHAIN = CHAIN
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.entries_frozen_at is not None
+    assert sale.beacon_round == lottery.round_after(int(sale.entries_frozen_at.timestamp()), CHAIN)
+    assert [ended for _, _, ended in late_alarms("freeze_late")] == [True]
+
+
+def test_a_sale_whose_chain_stays_unknown_is_called_off_by_the_published_rule(
+    relay: Relay, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani")
+    settings.FLASHSALE_BEACON_CHAIN = lottery.QUICKNET_CHAIN
+    freeze_now(sale)
+    move_opening(sale)
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.state == SaleState.PUBLISHED
+    monkeypatch.setattr(draw, "BEACON_WAIT_MS", -60_000)
+    tend(sale)
+    sale.refresh_from_db()
+    assert (sale.state, sale.message, sale.entries_frozen_at) == (SaleState.CALLED_OFF, sale_control.NO_BEACON, None)
+
+
+def test_a_sale_that_declared_quicknet_keeps_it_on_a_server_that_is_set_to_another_chain(
+    relay: Relay, settings: LazySettings
+) -> None:
+    settings.FLASHSALE_BEACON_CHAIN = lottery.QUICKNET_CHAIN
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani")
+    settings.FLASHSALE_BEACON_CHAIN = CHAIN
+    freeze_now(sale)
+    assert sale.entries_frozen_at is not None
+    assert sale.beacon_round == lottery.round_after(int(sale.entries_frozen_at.timestamp()))
+    assert document(sale)["draw"]["round_at"] == 1000 * lottery.QUICKNET_CHAIN.time_of(sale.beacon_round)
+
+
+def late_alarms(code: str = "beacon_late") -> list[tuple[str, dict[str, Any], bool]]:
+    """Looks for alarms. Returns those with this code: subject, facts, and whether it has ended."""
     alarms.look()
-    rows = Alarm.objects.filter(code="beacon_late", raised_at__isnull=False).order_by("pk")
+    rows = Alarm.objects.filter(code=code, raised_at__isnull=False).order_by("pk")
     return [(row.subject, row.facts, row.ended_at is not None) for row in rows]
 
 

@@ -271,7 +271,8 @@ def test_the_script_compares_a_transcript_with_what_was_shown_before(tmp_path: P
     old = lottery.transcript(sale="26-jan", secret=SECRET, cohorts={"lazada": 100, "mi.com": 0})
     assert checked(early, old)[1][0] == kind
     assert checked(shown(version=1, lines={}, beacon=None, frozen_at=None), old) == (0, [])
-    for unusable in ([], {}, shown(lines=[]), shown(beacon=""), shown(version=3), shown(frozen_at="now")):
+    unreadable: list[object] = [[], {}, shown(lines=[]), shown(beacon=""), shown(version=3), shown(frozen_at="now")]
+    for unusable in unreadable:
         assert checked(unusable, published()) == (2, [])
 
 

@@ -94,6 +94,10 @@ def _of_the_beacon() -> dict[str, list[str]]:
             _("It follows from the signature of drand."),
             _("It does NOT follow from the signature of drand."),
         ],
+        "chain": [
+            _("The source of the randomness"), "", "",
+            _("It is NOT drand's public chain, but {chain}. People who have its key know the rounds before they come."),
+        ],
         "signature": [
             _("The signature of drand"), "", "",
             _("A browser cannot check it. Compare round {round} with what drand itself shows, "
