@@ -138,7 +138,12 @@ def a_later_freeze(forged: dict[str, Any]) -> None:
 
 
 def a_freeze_of_the_same_round(forged: dict[str, Any]) -> None:
-    """The rounds of the chain are a second apart, so no second is free."""
+    """Rounds are three seconds apart, so the second before or after belongs to the same round."""
+    near = (forged["frozen_at"] + 1, forged["frozen_at"] - 1)
+    forged["frozen_at"] = next(at for at in near if lottery.round_after(at, CHAIN) == forged["beacon"]["round"])
+
+
+def no_word_about_the_freeze(forged: dict[str, Any]) -> None:
     del forged["frozen_at"]
 
 
@@ -166,6 +171,7 @@ def another_sale(forged: dict[str, Any]) -> None:
 REMADE: dict[Callable[[dict[str, Any]], None], str] = {
     one_entry_more_in_all: "seen", one_entry_less_in_all: "seen", states_that_were_not_shown: "seen",
     a_line_is_missing: "seen", a_line_more: "seen", a_later_freeze: "round", a_freeze_of_the_same_round: "freeze",
+    no_word_about_the_freeze: "freeze",
     a_draw_without_a_beacon: "kind", the_older_version: "kind", another_secret: "secret", another_sale: "file",
 }  # fmt: skip
 

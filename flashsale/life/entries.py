@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.reservations import lock_sale
@@ -41,6 +41,7 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.crowd_backup import store_crowd
 from flashsale.life.db_threads import run_in_db_thread, run_in_rebuild_thread
+from flashsale.life.measure_clock import postgresql_ms
 from flashsale.models import Allocation, Entries, EntriesTile, Record, Sale
 from flashsale.models.sale import moment
 from flashsale.providers import beacon
@@ -65,6 +66,7 @@ log = logging.getLogger(__name__)
 # The kind of work of the advisory lock ("root" in ASCII).
 ENTRIES_LOCK = int.from_bytes(b"root")
 TILES_AT_ONCE = 100
+CLOCKS_MS = 2000
 # Tiles that a process keeps: 33 MB. A crowd that saves its receipts reads each tile once in a process.
 TILES_KEPT = 1000
 
@@ -189,8 +191,7 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
     row = Sale.objects.get(pk=card.sale)
     if row.entries_frozen_at is not None:
         return True
-    now = moment(bridge.run(wall_ms()))
-    if epoch != card.epoch or now < row.freezes_at:
+    if epoch != card.epoch or moment(bridge.run(wall_ms())) < row.freezes_at:
         return False
     facts = {}
     for line in Allocation.objects.filter(sale=row):
@@ -204,14 +205,28 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
         EntriesTile.objects.bulk_create(tiles, batch_size=TILES_AT_ONCE)
         store_crowd(line.pk, crowd)
         facts[line.code] = [len(states), entries.root, *counts]
-    row.entries_frozen_at = now
+    # After all rows, because writing them takes time in which the round would come nearer.
+    row.entries_frozen_at = moment(_freeze_ms())
     if row.beacon_chain:
         known = beacon.chain_of(row.beacon_chain)
         assert known is not None, "commit has asked for it"
-        row.beacon_round = lottery.round_after(int(now.timestamp()), known)
+        row.beacon_round = lottery.round_after(int(row.entries_frozen_at.timestamp()), known)
     row.save(update_fields=["entries_frozen_at", "beacon_round"])
     Record.write("freeze", by="clock", sale=row, facts=facts)
     return True
+
+
+def _freeze_ms() -> int:
+    """The time now by the latest of two clocks, in whole seconds; ms since 1970.
+
+    The round must be unknown when the root is public. By a clock that is behind, it would have come already, and a
+    person who sets that clock could choose the entries by it. A clock that is ahead only makes the line wait.
+    """
+    redis_ms = bridge.run(wall_ms())
+    database_ms = postgresql_ms() if connection.vendor == "postgresql" else round(1000 * time.time())
+    if abs(redis_ms - database_ms) > CLOCKS_MS:
+        log.warning("the clocks of Redis and of the database differ by %d ms", redis_ms - database_ms)
+    return -(-max(redis_ms, database_ms) // 1000) * 1000
 
 
 async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusion | None:

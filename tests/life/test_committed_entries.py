@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from flashsale.gate import bridge, scripts
+from flashsale.gate.client import wall_ms
 from flashsale.life import alarms, audit, draw, entries, sale_control, status
 from flashsale.life.alarm_list import ALARMS
 from flashsale.life.enter import digest_identity, enter
@@ -118,7 +119,7 @@ def test_the_root_is_public_before_the_round_exists_and_the_numbers_follow_from_
     round_ = lottery.round_after(frozen["frozen_at"], CHAIN)
     assert (frozen["beacon"]["round"], frozen["beacon"]["signature"], frozen["drawn"]) == (round_, None, False)
     # The root was there 30 s before the round, and no number is.
-    assert CHAIN.time_of(round_) - sale.entries_frozen_at.timestamp() >= 29
+    assert CHAIN.time_of(round_) - sale.entries_frozen_at.timestamp() >= 30
     shown = document(sale)
     assert shown["draw"] == {
         "freezes_at": card_of(sale).freezes_at, "root": root, "round": round_,
@@ -391,6 +392,32 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
     assert (ani.look().state, document(sale)["message"]) == (PlaceState.CALLED, "")
     with pytest.raises(IntegrityError, match="beacon_before_numbers"), transaction.atomic():
         Sale.objects.filter(pk=sale.pk).update(beacon_signature=None)
+
+
+def test_the_freeze_is_when_all_is_written_by_the_latest_clock_so_the_round_is_not_known_yet(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a Redis that is ten minutes behind, the round of its time would have come before the root is public."""
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani budi")
+    made, written = EntriesTile.made, []
+
+    async def ten_minutes_behind() -> int:
+        return await wall_ms() - 600_000
+
+    def noted(*what: Any) -> EntriesTile:
+        written.append(timezone.now())
+        return made(*what)
+
+    move_opening(sale, timezone.now() - timedelta(minutes=20))
+    monkeypatch.setattr(entries, "wall_ms", ten_minutes_behind)
+    monkeypatch.setattr(EntriesTile, "made", noted)
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.entries_frozen_at is not None
+    # Parts of a second count up.
+    assert written[0] <= sale.entries_frozen_at < timezone.now() + timedelta(seconds=1)
+    assert CHAIN.time_of(sale.beacon_round or 0) >= written[0].timestamp() + 30
 
 
 def test_a_server_that_is_set_to_another_chain_does_not_freeze_because_the_round_would_be_an_old_one(
