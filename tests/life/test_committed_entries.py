@@ -93,6 +93,7 @@ def checks(client: Client, sale: Sale) -> list[str]:
     return [check.statement for check in lottery.checks(lottery.read(text), CHAIN) if not check.holds]
 
 
+@pytest.mark.books
 def test_the_root_is_public_before_the_round_exists_and_the_numbers_follow_from_both(
     client: Client, relay: Relay
 ) -> None:
@@ -220,6 +221,7 @@ def test_one_of_many_processes_commits_and_all_draw_the_same(
         Entries.objects.update(cohort=9)
 
 
+@pytest.mark.books
 def test_six_processes_that_commit_at_once_write_one_tree() -> None:
     sale = committing_sale()
     crowd(sale, "ani budi cici dodi")
@@ -269,6 +271,7 @@ def test_a_redis_that_loses_the_sale_while_it_is_read_commits_to_nothing(
     assert (found.states, found.root) == ((2, 0, found.cohort - 2), lottery.tree_root(leaves).hex())
 
 
+@pytest.mark.books
 def test_after_a_loss_before_the_freeze_lost_indexes_are_never_given_and_their_owners_stand_behind(
     gate: redis.Redis,
 ) -> None:
