@@ -66,7 +66,8 @@ log = logging.getLogger(__name__)
 # The kind of work of the advisory lock ("root" in ASCII).
 ENTRIES_LOCK = int.from_bytes(b"root")
 TILES_AT_ONCE = 100
-CLOCKS_MS = 2000
+# How far apart the clocks of Redis and of the database may be at the freeze: a quarter of an hour.
+APART_MS_MAX = 900_000
 # Tiles that a process keeps: 33 MB. A crowd that saves its receipts reads each tile once in a process.
 TILES_KEPT = 1000
 
@@ -191,7 +192,12 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
     row = Sale.objects.get(pk=card.sale)
     if row.entries_frozen_at is not None:
         return True
-    if epoch != card.epoch or moment(bridge.run(wall_ms())) < row.freezes_at:
+    redis_ms, database_ms = _clocks_ms()
+    if epoch != card.epoch or moment(redis_ms) < row.freezes_at:
+        return False
+    if abs(redis_ms - database_ms) > APART_MS_MAX:
+        # A round is final. One that follows from a clock that is hours ahead would keep the line waiting for hours.
+        log.error("%s does not freeze: Redis and the database differ by %d ms", card.code, redis_ms - database_ms)
         return False
     facts = {}
     for line in Allocation.objects.filter(sale=row):
@@ -206,7 +212,7 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
         store_crowd(line.pk, crowd)
         facts[line.code] = [len(states), entries.root, *counts]
     # After all rows, because writing them takes time in which the round would come nearer.
-    row.entries_frozen_at = moment(_freeze_ms())
+    row.entries_frozen_at = moment(-(-max(_clocks_ms()) // 1000) * 1000)
     if row.beacon_chain:
         known = beacon.chain_of(row.beacon_chain)
         assert known is not None, "commit has asked for it"
@@ -216,17 +222,15 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
     return True
 
 
-def _freeze_ms() -> int:
-    """The time now by the latest of two clocks, in whole seconds; ms since 1970.
+def _clocks_ms() -> tuple[int, int]:
+    """The clocks of Redis and of the database; ms since 1970. The freeze is at the later one, in whole seconds.
 
     The round must be unknown when the root is public. By a clock that is behind, it would have come already, and a
     person who sets that clock could choose the entries by it. A clock that is ahead only makes the line wait.
+    SQLite has no clock of its own.
     """
     redis_ms = bridge.run(wall_ms())
-    database_ms = postgresql_ms() if connection.vendor == "postgresql" else round(1000 * time.time())
-    if abs(redis_ms - database_ms) > CLOCKS_MS:
-        log.warning("the clocks of Redis and of the database differ by %d ms", redis_ms - database_ms)
-    return -(-max(redis_ms, database_ms) // 1000) * 1000
+    return redis_ms, postgresql_ms() if connection.vendor == "postgresql" else redis_ms
 
 
 async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusion | None:

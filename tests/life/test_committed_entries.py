@@ -398,23 +398,28 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
 
 
 def test_the_freeze_is_when_all_is_written_by_the_latest_clock_so_the_round_is_not_known_yet(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a Redis that is ten minutes behind, the round of its time would have come before the root is public."""
     sale = committing_sale(beacon="drand", freeze_s=1)
     crowd(sale, "ani budi")
-    made, written = EntriesTile.made, []
+    made, written, behind = EntriesTile.made, [], [1_200_000]
 
-    async def ten_minutes_behind() -> int:
-        return await wall_ms() - 600_000
+    async def of_redis() -> int:
+        return await wall_ms() - behind[0]
 
     def noted(*what: Any) -> EntriesTile:
         written.append(timezone.now())
         return made(*what)
 
-    move_opening(sale, timezone.now() - timedelta(minutes=20))
-    monkeypatch.setattr(entries, "wall_ms", ten_minutes_behind)
+    move_opening(sale, timezone.now() - timedelta(minutes=30))
+    monkeypatch.setattr(entries, "wall_ms", of_redis)
     monkeypatch.setattr(EntriesTile, "made", noted)
+    # Two clocks that are twenty minutes apart: one of them must be set first.
+    tend(sale)
+    assert (Entries.objects.count(), Sale.objects.get(pk=sale.pk).entries_frozen_at) == (0, None)
+    assert f"{sale.code} does not freeze: Redis and the database differ by -1" in caplog.text
+    behind[0] = 600_000
     tend(sale)
     sale.refresh_from_db()
     assert sale.entries_frozen_at is not None

@@ -1,6 +1,5 @@
 """A relay of drand can be silent or lie. It gives no other signature, and it keeps no true relay waiting."""
 
-import asyncio
 import json
 import socket
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from django.conf import LazySettings
 
+from flashsale.gate import bridge
 from flashsale.providers import beacon
 from flashsale.rules import lottery
 from tests.beacons import CHAIN, Relay, sign
@@ -81,7 +81,7 @@ def relay_of(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def asked() -> bytes | None:
-    return asyncio.run(beacon.signature_of(CHAIN, ROUND))
+    return bridge.run(beacon.signature_of(CHAIN, ROUND))
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
