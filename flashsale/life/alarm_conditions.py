@@ -21,7 +21,7 @@ from flashsale.life.waiting_money import TRIES
 from flashsale.models import Case, Inbox, Notice, PaymentAttempt, Refund, Sale, Webhook
 from flashsale.models.sale import moment, ms
 from flashsale.providers import beacon, payments
-from flashsale.rules.lottery import BEACON_DELAY_S
+from flashsale.rules.lottery import BEACON_DELAY_S, VERSION_2
 from flashsale.rules.states import (
     OPEN_ATTEMPTS,
     AttemptState,
@@ -38,6 +38,8 @@ WORKER_S, BEAT_S, MONITOR_S = 120, 60, 60
 BEHIND_S = 20
 # A relay has a round within a second or two, and each server asks once a second.
 BEACON_LATE = timedelta(seconds=30)
+# The tree of a million entries is committed within ten seconds.
+FREEZE_LATE, FREEZE_LEAD_MAX = timedelta(seconds=30), timedelta(days=1)
 DOOR_MS, FRESH = 1000, timedelta(seconds=30)
 OVERDUE = timedelta(minutes=10)
 LETTER_LATE, LETTER_TRIES = timedelta(minutes=15), 3
@@ -121,13 +123,21 @@ def _doors(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
 
 
 def _beacons(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
-    """Sales whose public randomness is late, also where the settings name another chain than the sale has declared."""
+    """Sales whose entries or whose public randomness are late.
+
+    Both happen where the settings name another chain than the sale has declared.
+    """
+    near = Sale.objects.filter(draw_version=VERSION_2, entries_frozen_at=None, state__in=RUNNING)
+    for sale in near.filter(opens_at__lt=now + FREEZE_LEAD_MAX):
+        if now - sale.freezes_at > FREEZE_LATE:
+            late = {"sale": sale.code, "seconds": round((now - sale.freezes_at).total_seconds())}
+            yield ("freeze_late", f"sale:{sale.pk}"), late
     frozen = Sale.objects.filter(entries_frozen_at__isnull=False, frozen_at=None, state__in=RUNNING)
-    known = beacon.chain()
     for sale in frozen.exclude(beacon_chain=""):
         assert sale.entries_frozen_at is not None, "the query asks for it"
         round_ = sale.beacon_round or 0
-        if known.hash == sale.beacon_chain:
+        known = beacon.chain_of(sale.beacon_chain)
+        if known:
             due = moment(1000 * known.time_of(round_))
         else:
             due = sale.entries_frozen_at + timedelta(seconds=BEACON_DELAY_S)

@@ -98,6 +98,16 @@ _KINDS = (
         calm=120 * S,
     ),
     AlarmKind(
+        "freeze_late",
+        _("The tickets are not fixed"),
+        _(
+            "%(sale)s: its lines were to freeze %(seconds)d s ago, and their entries are not committed. No numbers can "
+            "come before that."
+        ),
+        _("The log of the doors, the database, Redis, and FLASHSALE_BEACON_CHAIN."),
+        calm=0 * S,
+    ),
+    AlarmKind(
         "beacon_late",
         _("Public randomness is late"),
         _(

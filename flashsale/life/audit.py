@@ -21,6 +21,7 @@ from flashsale.life.draw import seed_of
 from flashsale.life.entries import states_in_books
 from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
+from flashsale.life.transcript import commitment_holds, false_of
 from flashsale.models import (
     Allocation,
     Campaign,
@@ -34,7 +35,6 @@ from flashsale.models import (
     Stock,
     Unit,
 )
-from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import lottery, trail
 from flashsale.rules.states import ReservationState, UnitState
 
@@ -313,18 +313,14 @@ def _out_of_order(scope: Scope) -> Iterator[str]:
     for sale in scope.sales:
         if not commitment_holds(sale):
             yield f"{sale.code}: the secret does not match the commitment, or this server's key cannot decrypt it"
+        for check in false_of(sale, leaves=scope.touched is None):
+            # The secret has its own sentence, and out_of_order tells of seeds.
+            if check.name not in {"secret", "seeds"}:
+                yield f"{sale.code}: not true: {check.statement}"
         for line in sale.allocations.exclude(cohort=None):
             yield from out_of_order(
                 sale, line, called=max(line.called, _called(sale, line)), among=scope.reservations()
             )
-
-
-def commitment_holds(sale: Sale) -> bool:
-    """Whether the commitment that the sale published belongs to its secret."""
-    try:
-        return lottery.commitment(sale.draw_secret()).hex() == sale.commitment
-    except SecretUnreadable:
-        return False
 
 
 def out_of_order(sale: Sale, line: Allocation, *, called: int, among: Q = ANY) -> Iterator[str]:

@@ -119,12 +119,8 @@ async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | No
     """The signature of the sale's round, None while no relay has it."""
     if committed.signature:
         return committed.signature
-    known = beacon.chain()
-    if known.hash != card.beacon_chain:
-        # A declared beacon is never replaced, not even by a setting.
-        log.error(
-            "%s waits for a round of %s, and FLASHSALE_BEACON_CHAIN is %s", card.code, card.beacon_chain, known.hash
-        )
+    known = entries.declared_chain(card)
+    if known is None:
         return None
     tried = TRIED.entries()
     at_ms, now = 1000 * known.time_of(committed.round), time.monotonic()
@@ -136,7 +132,9 @@ async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | No
 
 def waited_too_long(card: SaleCard, figures: Survey) -> bool:
     """Whether the beacon is so late that the published rule ends the sale."""
-    return figures.waits and figures.wall > waiting_ends_ms(card.opens_at, card.beacon_chain, figures.round)
+    # A server that does not know the declared chain cannot tell which round follows from the freeze.
+    stuck = bool(card.beacon_chain) and not figures.seed and beacon.chain_of(card.beacon_chain) is None
+    return (figures.waits or stuck) and figures.wall > waiting_ends_ms(card.opens_at, card.beacon_chain, figures.round)
 
 
 def waiting_ends_ms(opens_at: int, chain: str, round_: int) -> int:
@@ -144,8 +142,8 @@ def waiting_ends_ms(opens_at: int, chain: str, round_: int) -> int:
 
     The round counts only where this server knows the chain that the sale has declared (`chain` is its hash).
     """
-    known = beacon.chain()
-    round_ms = 1000 * known.time_of(round_) if known.hash == chain else 0
+    known = beacon.chain_of(chain)
+    round_ms = 1000 * known.time_of(round_) if known and round_ else 0
     return max(opens_at, round_ms) + BEACON_WAIT_MS
 
 

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.reservations import lock_sale
@@ -41,6 +41,7 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.crowd_backup import store_crowd
 from flashsale.life.db_threads import run_in_db_thread, run_in_rebuild_thread
+from flashsale.life.measure_clock import postgresql_ms
 from flashsale.models import Allocation, Entries, EntriesTile, Record, Sale
 from flashsale.models.sale import moment
 from flashsale.providers import beacon
@@ -65,6 +66,8 @@ log = logging.getLogger(__name__)
 # The kind of work of the advisory lock ("root" in ASCII).
 ENTRIES_LOCK = int.from_bytes(b"root")
 TILES_AT_ONCE = 100
+# How far apart the clocks of Redis and of the database may be at the freeze: a quarter of an hour.
+APART_MS_MAX = 900_000
 # Tiles that a process keeps: 33 MB. A crowd that saves its receipts reads each tile once in a process.
 TILES_KEPT = 1000
 
@@ -98,6 +101,21 @@ ENTRIES: GateCache[tuple[str, int], _Known] = GateCache()
 TILES: GateCache[tuple[str, int, int], tuple[bytes, bytes]] = GateCache()
 
 
+def declared_chain(card: SaleCard) -> lottery.Chain | None:
+    """The chain of the sale's beacon. None: this server does not know it.
+
+    A declared beacon is never replaced, not even by a setting. The round of another chain with the same number may be
+    an old one, so without the chain there is no freeze, either.
+    """
+    known = beacon.chain_of(card.beacon_chain)
+    if known is None:
+        log.error(
+            "%s waits for a round of %s, and FLASHSALE_BEACON_CHAIN is %s",
+            card.code, card.beacon_chain, beacon.chain().hash,
+        )  # fmt: skip
+    return known
+
+
 async def commit(*, card: SaleCard, cohorts: Mapping[int, int]) -> Committed | None:
     """Commits a frozen sale to the entries of its lines. Returns what the first writer wrote.
 
@@ -105,6 +123,8 @@ async def commit(*, card: SaleCard, cohorts: Mapping[int, int]) -> Committed | N
     Safe to repeat, and in several processes at once. Raises GateDown and django.db.Error.
     """
     found = await run_in_db_thread(committed, card.sale)
+    if not found and card.beacon_chain and declared_chain(card) is None:
+        return None
     return found or await run_in_rebuild_thread(_commit, card, cohorts)
 
 
@@ -172,8 +192,12 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
     row = Sale.objects.get(pk=card.sale)
     if row.entries_frozen_at is not None:
         return True
-    now = moment(bridge.run(wall_ms()))
-    if epoch != card.epoch or now < row.freezes_at:
+    redis_ms, database_ms = _clocks_ms()
+    if epoch != card.epoch or moment(redis_ms) < row.freezes_at:
+        return False
+    if abs(redis_ms - database_ms) > APART_MS_MAX:
+        # A round is final. One that follows from a clock that is hours ahead would keep the line waiting for hours.
+        log.error("%s does not freeze: Redis and the database differ by %d ms", card.code, redis_ms - database_ms)
         return False
     facts = {}
     for line in Allocation.objects.filter(sale=row):
@@ -187,12 +211,26 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
         EntriesTile.objects.bulk_create(tiles, batch_size=TILES_AT_ONCE)
         store_crowd(line.pk, crowd)
         facts[line.code] = [len(states), entries.root, *counts]
-    row.entries_frozen_at = now
+    # After all rows, because writing them takes time in which the round would come nearer.
+    row.entries_frozen_at = moment(-(-max(_clocks_ms()) // 1000) * 1000)
     if row.beacon_chain:
-        row.beacon_round = lottery.round_after(int(now.timestamp()), beacon.chain())
+        known = beacon.chain_of(row.beacon_chain)
+        assert known is not None, "commit has asked for it"
+        row.beacon_round = lottery.round_after(int(row.entries_frozen_at.timestamp()), known)
     row.save(update_fields=["entries_frozen_at", "beacon_round"])
     Record.write("freeze", by="clock", sale=row, facts=facts)
     return True
+
+
+def _clocks_ms() -> tuple[int, int]:
+    """The clocks of Redis and of the database; ms since 1970. The freeze is at the later one, in whole seconds.
+
+    The round must be unknown when the root is public. By a clock that is behind, it would have come already, and a
+    person who sets that clock could choose the entries by it. A clock that is ahead only makes the line wait.
+    SQLite has no clock of its own.
+    """
+    redis_ms = bridge.run(wall_ms())
+    return redis_ms, postgresql_ms() if connection.vendor == "postgresql" else redis_ms
 
 
 async def inclusion_of(*, card: SaleCard, line: LineCard, index: int) -> Inclusion | None:

@@ -18,8 +18,9 @@ from flashsale.gate import bridge, inspect, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import appeal, fairness_figures
-from flashsale.life.audit import commitment_holds, out_of_order, trail_head
+from flashsale.life.audit import out_of_order, trail_head
 from flashsale.life.sale_card import card_of
+from flashsale.life.transcript import false_of
 from flashsale.models import (
     Allocation,
     Appeal,
@@ -155,7 +156,7 @@ def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, A
         "rules": {"number": sale.rules.version, "hash": sale.rules.hash} if sale.rules else None,
         "draw": {
             "drawn": sale.frozen_at is not None,
-            "verified": sale.frozen_at is not None and commitment_holds(sale),
+            "verified": sale.frozen_at is not None and not false_of(sale, leaves=True),
             "commitment": sale.commitment,
         },
         "order": _order(sale, lines, known),

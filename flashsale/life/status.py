@@ -5,15 +5,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from django.conf import settings
-
 from flashsale.gate import inspect, scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.shared_read import SharedReads
+from flashsale.providers import beacon
 from flashsale.rules import polling
-from flashsale.rules.lottery import Chain
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
@@ -103,17 +101,13 @@ def _draw(card: SaleCard, figures: Survey) -> dict[str, Any]:
     """What is public of a draw that commits to its entries: before the numbers are, and from then on."""
     if not card.commits_entries:
         return {}
-    round_at = _chain().time_of(figures.round) * 1000 if figures.round else None
+    known = beacon.chain_of(card.beacon_chain)
+    round_at = known.time_of(figures.round) * 1000 if known and figures.round else None
     return {
         "draw": {
             "freezes_at": card.freezes_at, "root": figures.root, "round": figures.round or None, "round_at": round_at,
         }
     }  # fmt: skip
-
-
-def _chain() -> Chain:
-    found: Chain = settings.FLASHSALE_BEACON_CHAIN
-    return found
 
 
 def _late(card: SaleCard, figures: Survey) -> str:

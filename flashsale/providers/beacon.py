@@ -13,7 +13,7 @@ from django.conf import settings
 
 from flashsale.providers import http
 from flashsale.providers.failures import ProviderBusy, ProviderDown
-from flashsale.rules.lottery import SIGNATURE_BYTES, Chain, is_signed
+from flashsale.rules.lottery import QUICKNET_CHAIN, SIGNATURE_BYTES, Chain, is_signed
 
 log = logging.getLogger(__name__)
 WHOLE_S = 4.0
@@ -23,6 +23,14 @@ def chain() -> Chain:
     """The chain that this server knows."""
     found: Chain = settings.FLASHSALE_BEACON_CHAIN
     return found
+
+
+def chain_of(declared: str) -> Chain | None:
+    """The chain that a sale has declared, by its hash. None: this server does not know it.
+
+    quicknet is always known, whatever the settings say now.
+    """
+    return next((known for known in (chain(), QUICKNET_CHAIN) if known.hash == declared), None)
 
 
 async def signature_of(known: Chain, round_: int) -> bytes | None:

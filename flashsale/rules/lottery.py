@@ -2,7 +2,8 @@
 
 This file needs no list of entries and no other file of the package. Anyone can run it as a script to check a sale:
 
-    python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX [--proof PROOF]] [--chain CHAIN]
+    python flashsale/rules/lottery.py verify FILE [--draw DRAW] [--line LINE [--index INDEX [--proof PROOF]]
+                                                  [--entries TILE ...]] [--chain CHAIN]
 
 Exit status 0: every statement is true. 1: a statement in a file is false. 2: a file or the options are unusable.
 
@@ -11,9 +12,13 @@ Transcripts of version 2 also commit to the entries and may name a round of dran
     entries → root of a hash tree per line → published → the round exists → seed → numbers
 
 So a person who knows the secret cannot choose entries by their numbers, because the round is unknown while entries
-can still be made. The tree is that of RFC 9162, section 2.1. PROOF is a receipt as it was saved, or a JSON file with
-its members `leaf` and `proof`. The signature of drand is checked only where one of the packages pyblst and py_ecc is
-installed. CHAIN is what a relay of another chain answers at /info; without it only drand's chain quicknet is accepted.
+can still be made. The tree is that of RFC 9162, section 2.1.
+
+PROOF is a receipt as it was saved, or a JSON file with its members `leaf` and `proof`. DRAW is what the sale showed at
+/draw before the numbers: with it, the script finds another kind of draw, other entries and another round. The TILEs are
+all entries of a line, as /entries/0, /entries/1 … gave them: together they must give the root. The signature of drand
+is checked only where one of the packages pyblst and py_ecc is installed. CHAIN is what a relay of another chain answers
+at /info; without it only drand's chain quicknet is accepted.
 """
 
 import argparse
@@ -58,6 +63,8 @@ _COUNT_MAX = 2**64 - 1
 KEY_BYTES = 96
 # A transcript of a thousand lines is about 200 kB. A much larger file is not a transcript of ours.
 _FILE_BYTES_MAX = 16 * 1024 * 1024
+# A million entries are 32 MB.
+_ENTRIES_BYTES_MAX = 1024 * 1024 * 1024
 _WORDS = {True: "ok   ", False: "FALSE", None: "?    "}
 
 
@@ -287,11 +294,30 @@ class Transcript(NamedTuple):
         return seed_2(self.secret, code, line.cohort, line.root, self.drand.randomness if self.drand else b"")
 
 
+class Shown(NamedTuple):
+    """What a sale showed of its draw at a moment, as somebody saved it.
+
+    `chain` is "" where the sale declared no beacon. `round`, `frozen_at` and `lines` are empty before the freeze.
+    """
+
+    sale: str | int
+    version: int
+    commitment: bytes
+    chain: str
+    round: int | None
+    frozen_at: int | None
+    lines: dict[str, tuple[int, bytes, tuple[int, int, int]]]
+
+
 class Check(NamedTuple):
-    """One statement of a transcript and whether it is true. None: this machine cannot check it."""
+    """One statement of a transcript and whether it is true. None: this machine cannot check it.
+
+    `name` is that of the same check on the proof page (check.js).
+    """
 
     holds: bool | None
     statement: str
+    name: str
 
 
 def transcript(*, sale: str | int, secret: bytes, cohorts: Mapping[str, int], beacon: bytes = b"") -> dict[str, Any]:
@@ -348,15 +374,8 @@ def transcript_2(
 
 def read(text: str) -> Transcript:
     """The transcript in a JSON text. Raises Unusable when the text is not one."""
-    try:
-        data = json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise Unusable(f"not usable JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise Unusable("not a JSON object")
-    if type(data.get("version")) is not int or data["version"] not in {VERSION, VERSION_2}:
-        raise Unusable(f"version is neither {VERSION} nor {VERSION_2}")
-    version = data["version"]
+    data = _json(text, "the transcript")
+    version = _version(data)
     return Transcript(
         sale=_sale(data),
         commitment=_bytes(data, "commitment", DIGEST_BYTES),
@@ -365,18 +384,30 @@ def read(text: str) -> Transcript:
         lines=_lines(data, version),
         version=version,
         drand=_drand(data) if version == VERSION_2 else None,
-        frozen_at=_count(data, "frozen_at") if version == VERSION_2 and data.get("frozen_at") is not None else None,
+        frozen_at=_count_or_none(data, "frozen_at") if version == VERSION_2 else None,
+    )
+
+
+def read_draw(text: str) -> Shown:
+    """What a sale showed at /draw, from its JSON text. Raises Unusable when the text is not that."""
+    data = _json(text, "the draw")
+    version, beacon, lines = _version(data), data.get("beacon"), data.get("lines")
+    if not isinstance(beacon, dict | None) or not isinstance(lines, dict):
+        raise Unusable("the draw has no beacon or no lines")
+    return Shown(
+        sale=_sale(data),
+        version=version,
+        commitment=_bytes(data, "commitment", DIGEST_BYTES),
+        chain=_bytes(beacon, "chain", DIGEST_BYTES).hex() if beacon else "",
+        round=_count_or_none(beacon, "round") if beacon else None,
+        frozen_at=_count_or_none(data, "frozen_at"),
+        lines={code: _entries_of(code, line) for code, line in lines.items()},
     )
 
 
 def read_chain(text: str) -> Chain:
     """The chain in the JSON text that a relay of drand answers at /info. Raises Unusable when the text is not one."""
-    try:
-        data = json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise Unusable(f"not usable JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise Unusable("not a JSON object")
+    data = _json(text, "the chain")
     chain = Chain(
         hash=_bytes(data, "hash", DIGEST_BYTES).hex(),
         key=_bytes(data, "public_key", KEY_BYTES),
@@ -386,6 +417,27 @@ def read_chain(text: str) -> Chain:
     if not chain.period_s:
         raise Unusable("period is 0")
     return chain
+
+
+def _json(text: str, what: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"{what} is not usable JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise Unusable(f"{what} is not a JSON object")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    # Python reads NaN and Infinity, which are no JSON. Other programs refuse the file.
+    raise Unusable(f"{name} is not JSON")
+
+
+def _version(data: dict[str, Any]) -> int:
+    if type(data.get("version")) is not int or data["version"] not in {VERSION, VERSION_2}:
+        raise Unusable(f"version is neither {VERSION} nor {VERSION_2}")
+    return int(data["version"])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -419,6 +471,10 @@ def _count(data: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def _count_or_none(data: Mapping[str, Any], name: str) -> int | None:
+    return None if data.get(name) is None else _count(data, name)
+
+
 def _drand(data: dict[str, Any]) -> Beacon | None:
     # A transcript without the member does not say which kind of sale it was.
     if "beacon" not in data or not isinstance(data["beacon"], dict | None):
@@ -444,26 +500,38 @@ def _lines(data: dict[str, Any], version: int) -> dict[str, Line]:
 def _line(code: str, line: object, version: int) -> Line:
     if not isinstance(line, dict):
         raise Unusable(f"line {code!r} is not an object")
-    cohort = line.get("cohort")
-    if type(cohort) is not int or not 0 <= cohort <= _COUNT_MAX:
-        raise Unusable(f"line {code!r}: cohort is not a count")
     try:
         if len(code.encode()) >= 2**16:
             raise Unusable("a line code is too long")
     except UnicodeEncodeError as error:
         raise Unusable(f"line {code!r}: the code is not text") from error
     if version == VERSION:
-        return Line(cohort, _bytes(line, "seed", DIGEST_BYTES))
+        return Line(_cohort(code, line), _bytes(line, "seed", DIGEST_BYTES))
+    cohort, root, states = _entries_of(code, line)
+    return Line(cohort, _bytes(line, "seed", DIGEST_BYTES), root, states)
+
+
+def _cohort(code: str, line: Mapping[str, Any]) -> int:
+    cohort = line.get("cohort")
+    if type(cohort) is not int or not 0 <= cohort <= _COUNT_MAX:
+        raise Unusable(f"line {code!r}: cohort is not a count")
+    return cohort
+
+
+def _entries_of(code: str, line: object) -> tuple[int, bytes, tuple[int, int, int]]:
+    """The cohort of a line, the root of its entries, and how many indexes had each state."""
+    if not isinstance(line, dict):
+        raise Unusable(f"line {code!r} is not an object")
     states = line.get("states")
     if not isinstance(states, dict) or set(states) != {"0", "1", "2"}:
         raise Unusable(f"line {code!r}: states does not count 0, 1 and 2")
     counts = (_count(states, "0"), _count(states, "1"), _count(states, "2"))
-    return Line(cohort, _bytes(line, "seed", DIGEST_BYTES), _bytes(line, "root", DIGEST_BYTES), counts)
+    return _cohort(code, line), _bytes(line, "root", DIGEST_BYTES), counts
 
 
 def checks(sale: Transcript, chain: Chain = QUICKNET_CHAIN) -> Iterator[Check]:
     """Checks every statement of the transcript: first the commitment, then the beacon, then each line."""
-    yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to")
+    yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to", "secret")
     if sale.version == VERSION_2:
         yield from _checks_of_beacon(sale, chain)
     # A person who chooses the beacon after the entries chooses the order. The file does not show when it was chosen, so
@@ -473,10 +541,11 @@ def checks(sale: Transcript, chain: Chain = QUICKNET_CHAIN) -> Iterator[Check]:
         if sale.version == VERSION_2:
             entered, gone, never = line.states
             counted = f"{entered:,} entered, {gone:,} left or were voided, {never:,} were never given"
-            yield Check(sum(line.states) == line.cohort, f"line {code!r}: of {line.cohort:,} indexes {counted}")
+            adds_up = sum(line.states) == line.cohort and (line.cohort > 0 or line.root == tree_root(()))
+            yield Check(adds_up, f"line {code!r}: of {line.cohort:,} indexes {counted}", "counts")
             beacon = f", the entries {line.root.hex()}" + (", the beacon" if sale.drand else "")
         statement = f"line {code!r}: the seed follows from the secret{beacon} and a cohort of {line.cohort:,}"
-        yield Check(sale.seed_of(code) == line.seed, statement)
+        yield Check(sale.seed_of(code) == line.seed, statement, "seeds")
 
 
 def _checks_of_beacon(sale: Transcript, chain: Chain) -> Iterator[Check]:
@@ -484,15 +553,40 @@ def _checks_of_beacon(sale: Transcript, chain: Chain) -> Iterator[Check]:
         return
     named, round_, signature, randomness = sale.drand
     expected = "drand's chain quicknet" if chain == QUICKNET_CHAIN else f"the chain {chain.hash} of your file"
-    yield Check(named == chain.hash, f"the beacon is of {expected}")
+    yield Check(named == chain.hash, f"the beacon is of {expected}", "kind")
     if sale.frozen_at is None:
-        yield Check(None, f"the round {round_:,} follows from the freeze (the file does not say when that was)")
+        unsaid = f"the round {round_:,} follows from the freeze (the file does not say when that was)"
+        yield Check(None, unsaid, "round")
     else:
-        yield Check(round_ == round_after(sale.frozen_at, chain), f"the round {round_:,} follows from the freeze")
-    yield Check(sha256(signature).digest() == randomness, "the randomness is the hash of the signature")
+        follows = round_ == round_after(sale.frozen_at, chain)
+        yield Check(follows, f"the round {round_:,} follows from the freeze", "round")
+    yield Check(sha256(signature).digest() == randomness, "the randomness is the hash of the signature", "random")
     signed = is_signed(chain, round_, signature)
     unless = " (install pyblst or py_ecc to check it)" if signed is None else ""
-    yield Check(signed, f"drand has signed the round{unless}")
+    yield Check(signed, f"drand has signed the round{unless}", "signature")
+
+
+def checks_of_draw(sale: Transcript, shown: Shown) -> Iterator[Check]:
+    """Checks that a transcript keeps to what its sale showed before.
+
+    A person who makes up a transcript can make all of it fit together: only what was public before contradicts it.
+    """
+    yield Check(shown.sale == sale.sale, "what was shown before is of the same sale", "file")
+    yield Check(shown.commitment == sale.commitment, "the commitment is the one that was shown before", "secret")
+    same = (shown.version, shown.chain) == (sale.version, sale.drand.chain if sale.drand else "")
+    yield Check(same, "the kind of the draw is the one that was shown before", "kind")
+    if sale.version == VERSION == shown.version:
+        return
+    if not shown.lines:
+        yield Check(None, "the entries are those that were shown before (it was saved before the freeze)", "seen")
+        return
+    lines = {code: (line.cohort, line.root, line.states) for code, line in sale.lines.items()}
+    other = sorted(code for code in shown.lines.keys() | lines.keys() if shown.lines.get(code) != lines.get(code))
+    named = f": another line {', '.join(map(repr, other))}" if other else ""
+    yield Check(not other, f"the entries are those that were shown before{named}", "seen")
+    yield Check(shown.frozen_at == sale.frozen_at, "the time of the freeze is the one that was shown before", "freeze")
+    if sale.drand and shown.chain:
+        yield Check(shown.round == sale.drand.round, "the round is the one that was shown before", "round")
 
 
 def is_signed_by_quicknet(round_: int, signature: bytes) -> bool | None:
@@ -557,20 +651,47 @@ def check_of_proof(sale: Transcript, *, line: str, index: int, proof: str) -> Ch
 
     Raises Unusable for an unknown line, another text, or a transcript of version 1, which has no root.
     """
-    found = _known(sale, line)
-    if sale.version == VERSION:
-        raise Unusable("a transcript of version 1 has no root of its entries")
-    try:
-        data = json.loads(proof, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise Unusable(f"the proof is not usable JSON: {error}") from error
-    if isinstance(data, dict) and isinstance(data.get("receipt"), dict):
+    found = _with_root(sale, line)
+    data = _json(proof, "the proof")
+    if isinstance(data.get("receipt"), dict):
         data = data["receipt"]  # as it was saved, with its signature beside it
-    if not isinstance(data, dict) or not isinstance(data.get("proof"), list):
+    if not isinstance(data.get("proof"), list):
         raise Unusable("the proof is not an object with the members leaf and proof")
     nodes = [_bytes({"node": node}, "node", DIGEST_BYTES) for node in data["proof"]]
     root = root_of_proof(_bytes(data, "leaf", DIGEST_BYTES), index, found.cohort, nodes)
-    return Check(root == found.root, f"line {line!r}: the entries have the leaf of the receipt at index {index:,}")
+    # A leaf is a hash, so it does not tell its ticket. A receipt says which one it is of.
+    told = {"sale": sale.sale, "line": line, "index": index, "cohort": found.cohort, "root": found.root.hex()}
+    fits = all(name not in data or _same(data[name], value) for name, value in told.items())
+    statement = f"line {line!r}: the entries have the leaf of the receipt at index {index:,}"
+    if "state" in data:
+        state = _count(data, "state")
+        fits &= state in set(LeafState) and found.states[state] > 0
+        statement += ("", ", marked as left or voided", ", never given")[state] if fits else ""
+    return Check(root == found.root and fits, statement, "included")
+
+
+def _same(value: object, expected: object) -> bool:
+    return type(value) is type(expected) and value == expected
+
+
+def check_of_entries(sale: Transcript, *, line: str, leaves: bytes) -> Check:
+    """Checks that these leaves, 32 bytes each, are all entries of a line.
+
+    Anyone can compute the leaf of an index that was never given, so these are counted, too. Raises Unusable.
+    """
+    found = _with_root(sale, line)
+    hashes = [leaves[at : at + DIGEST_BYTES] for at in range(0, len(leaves), DIGEST_BYTES)]
+    never = sum(hashed == leaf(index, LeafState.NEVER_GIVEN) for index, hashed in enumerate(hashes, start=1))
+    whole = len(leaves) == DIGEST_BYTES * found.cohort and tree_root(hashes) == found.root
+    statement = f"line {line!r}: these {len(hashes):,} entries are all, and {never:,} of them were never given"
+    return Check(whole and never == found.states[LeafState.NEVER_GIVEN], statement, "all")
+
+
+def _with_root(sale: Transcript, line: str) -> Line:
+    found = _known(sale, line)
+    if sale.version == VERSION:
+        raise Unusable("a transcript of version 1 has no root of its entries")
+    return found
 
 
 def _known(sale: Transcript, line: str) -> Line:
@@ -579,13 +700,18 @@ def _known(sale: Transcript, line: str) -> Line:
     return sale.lines[line]
 
 
-def _verify(path: str, line: str | None, index: int | None, proof: str | None, chain: str | None) -> int:
-    sale = read(_read_file(path))
-    known = read_chain(_read_file(chain)) if chain else QUICKNET_CHAIN
-    requested = number_in(sale, line=line, index=index) if line is not None and index is not None else None
+def _verify(asked: argparse.Namespace) -> int:
+    sale, line, index = read(_read_file(asked.file)), asked.line, asked.index
+    known = read_chain(_read_file(asked.chain)) if asked.chain else QUICKNET_CHAIN
+    requested = number_in(sale, line=line, index=index) if index is not None else None
     found = list(checks(sale, known))
-    if line is not None and index is not None and proof is not None:
-        found.append(check_of_proof(sale, line=line, index=index, proof=_read_file(proof)))
+    if asked.draw is not None:
+        found += checks_of_draw(sale, read_draw(_read_file(asked.draw)))
+    if asked.entries is not None:
+        leaves = b"".join(_read_bytes(path, _ENTRIES_BYTES_MAX) for path in asked.entries)
+        found.append(check_of_entries(sale, line=line, leaves=leaves))
+    if asked.proof is not None:
+        found.append(check_of_proof(sale, line=line, index=index, proof=_read_file(asked.proof)))
     print(f"sale {sale.sale!r}, {len(sale.lines)} lines")
     if sale.version == VERSION_2:
         print("kind: with a beacon of drand" if sale.drand else "kind: without a beacon")
@@ -600,14 +726,20 @@ def _verify(path: str, line: str | None, index: int | None, proof: str | None, c
 
 def _read_file(path: str) -> str:
     try:
+        return _read_bytes(path, _FILE_BYTES_MAX).decode()
+    except UnicodeDecodeError as error:
+        raise Unusable(f"cannot read {path}: {error}") from error
+
+
+def _read_bytes(path: str, most: int) -> bytes:
+    try:
         with Path(path).open("rb") as file:
-            content = file.read(_FILE_BYTES_MAX + 1)
-        text = content.decode()
+            content = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise Unusable(f"cannot read {path}: {error}") from error
-    if len(content) > _FILE_BYTES_MAX:
-        raise Unusable(f"{path} is larger than {_FILE_BYTES_MAX:,} bytes")
-    return text
+    if len(content) > most:
+        raise Unusable(f"{path} is larger than {most:,} bytes")
+    return content
 
 
 def _positive(text: str) -> int:
@@ -623,13 +755,21 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     verify.add_argument("file", help="the transcript, as JSON")
     verify.add_argument("--line", help="code of a line in the transcript")
     verify.add_argument("--index", type=_positive, help="an index in that line; the last line printed is its number")
+    verify.add_argument("--draw", help="a JSON file: what the sale showed at /draw, saved before the numbers")
+    verify.add_argument(
+        "--entries", nargs="+", help="files with all entries of that line, as /entries/0, /1 … gave them"
+    )
     verify.add_argument("--proof", help="a JSON file with the leaf and the proof of a receipt for that index")
     verify.add_argument(
         "--chain", help="a JSON file: what a relay answers at /info. Only for a chain of drand of your own"
     )
     arguments = parser.parse_args(argv)
-    if (arguments.line is None) != (arguments.index is None):
-        verify.error("--line and --index go together")
+    if arguments.index is not None and arguments.line is None:
+        verify.error("--index needs --line")
+    if arguments.line is not None and arguments.index is None and arguments.entries is None:
+        verify.error("--line needs --index or --entries")
+    if arguments.entries is not None and arguments.line is None:
+        verify.error("--entries needs --line")
     if arguments.proof is not None and arguments.index is None:
         verify.error("--proof needs --line and --index")
     return arguments
@@ -642,7 +782,7 @@ def main(argv: list[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = _arguments(argv)
     try:
-        return _verify(arguments.file, arguments.line, arguments.index, arguments.proof, arguments.chain)
+        return _verify(arguments)
     except Unusable as error:
         print(f"unusable: {error}", file=sys.stderr)
         return 2

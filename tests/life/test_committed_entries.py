@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from flashsale.gate import bridge, scripts
+from flashsale.gate.client import wall_ms
 from flashsale.life import alarms, audit, draw, entries, sale_control, status
 from flashsale.life.alarm_list import ALARMS
 from flashsale.life.enter import digest_identity, enter
@@ -92,6 +93,7 @@ def checks(client: Client, sale: Sale) -> list[str]:
     return [check.statement for check in lottery.checks(lottery.read(text), CHAIN) if not check.holds]
 
 
+@pytest.mark.books
 def test_the_root_is_public_before_the_round_exists_and_the_numbers_follow_from_both(
     client: Client, relay: Relay
 ) -> None:
@@ -118,7 +120,7 @@ def test_the_root_is_public_before_the_round_exists_and_the_numbers_follow_from_
     round_ = lottery.round_after(frozen["frozen_at"], CHAIN)
     assert (frozen["beacon"]["round"], frozen["beacon"]["signature"], frozen["drawn"]) == (round_, None, False)
     # The root was there 30 s before the round, and no number is.
-    assert CHAIN.time_of(round_) - sale.entries_frozen_at.timestamp() >= 29
+    assert CHAIN.time_of(round_) - sale.entries_frozen_at.timestamp() >= 30
     shown = document(sale)
     assert shown["draw"] == {
         "freezes_at": card_of(sale).freezes_at, "root": root, "round": round_,
@@ -219,6 +221,7 @@ def test_one_of_many_processes_commits_and_all_draw_the_same(
         Entries.objects.update(cohort=9)
 
 
+@pytest.mark.books
 def test_six_processes_that_commit_at_once_write_one_tree() -> None:
     sale = committing_sale()
     crowd(sale, "ani budi cici dodi")
@@ -268,6 +271,7 @@ def test_a_redis_that_loses_the_sale_while_it_is_read_commits_to_nothing(
     assert (found.states, found.root) == ((2, 0, found.cohort - 2), lottery.tree_root(leaves).hex())
 
 
+@pytest.mark.books
 def test_after_a_loss_before_the_freeze_lost_indexes_are_never_given_and_their_owners_stand_behind(
     gate: redis.Redis,
 ) -> None:
@@ -393,10 +397,96 @@ def test_a_beacon_that_is_late_is_waited_for_and_never_replaced(
         Sale.objects.filter(pk=sale.pk).update(beacon_signature=None)
 
 
-def late_alarms() -> list[tuple[str, dict[str, Any], bool]]:
-    """Looks for alarms. Returns those about late beacons: subject, facts, and whether it has ended."""
+def test_the_freeze_is_when_all_is_written_by_the_latest_clock_so_the_round_is_not_known_yet(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a Redis that is ten minutes behind, the round of its time would have come before the root is public."""
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani budi")
+    made, written, behind = EntriesTile.made, [], [1_200_000]
+
+    async def of_redis() -> int:
+        return await wall_ms() - behind[0]
+
+    def noted(*what: Any) -> EntriesTile:
+        written.append(timezone.now())
+        return made(*what)
+
+    move_opening(sale, timezone.now() - timedelta(minutes=30))
+    monkeypatch.setattr(entries, "wall_ms", of_redis)
+    monkeypatch.setattr(EntriesTile, "made", noted)
+    # Two clocks that are twenty minutes apart: one of them must be set first.
+    tend(sale)
+    assert (Entries.objects.count(), Sale.objects.get(pk=sale.pk).entries_frozen_at) == (0, None)
+    assert f"{sale.code} does not freeze: Redis and the database differ by -1" in caplog.text
+    behind[0] = 600_000
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.entries_frozen_at is not None
+    # Parts of a second count up.
+    assert written[0] <= sale.entries_frozen_at < timezone.now() + timedelta(seconds=1)
+    assert CHAIN.time_of(sale.beacon_round or 0) >= written[0].timestamp() + 30
+
+
+def test_a_server_that_is_set_to_another_chain_does_not_freeze_because_the_round_would_be_an_old_one(
+    relay: Relay, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani budi")
+    settings.FLASHSALE_BEACON_CHAIN = lottery.QUICKNET_CHAIN
+    freeze_now(sale)
+    assert (sale.entries_frozen_at, sale.beacon_round, Entries.objects.count()) == (None, None, 0)
+    assert f"{sale.code} waits for a round of {CHAIN.hash}" in caplog.text
+    assert late_alarms("freeze_late") == []
+    move_opening(sale, timezone.now() - timedelta(seconds=40))
+    alarm = late_alarms("freeze_late")[0]
+    assert (alarm[0], alarm[1]["sale"], alarm[2]) == (f"sale:{sale.pk}", sale.code, False)
+    assert document(sale)["seed"] == ""
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.state == SaleState.PUBLISHED
+    settings.FLASHSALE_BEACON_CHAIN = CHAIN
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.entries_frozen_at is not None
+    assert sale.beacon_round == lottery.round_after(int(sale.entries_frozen_at.timestamp()), CHAIN)
+    assert [ended for _, _, ended in late_alarms("freeze_late")] == [True]
+
+
+def test_a_sale_whose_chain_stays_unknown_is_called_off_by_the_published_rule(
+    relay: Relay, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani")
+    settings.FLASHSALE_BEACON_CHAIN = lottery.QUICKNET_CHAIN
+    freeze_now(sale)
+    move_opening(sale)
+    tend(sale)
+    sale.refresh_from_db()
+    assert sale.state == SaleState.PUBLISHED
+    monkeypatch.setattr(draw, "BEACON_WAIT_MS", -60_000)
+    tend(sale)
+    sale.refresh_from_db()
+    assert (sale.state, sale.message, sale.entries_frozen_at) == (SaleState.CALLED_OFF, sale_control.NO_BEACON, None)
+
+
+def test_a_sale_that_declared_quicknet_keeps_it_on_a_server_that_is_set_to_another_chain(
+    relay: Relay, settings: LazySettings
+) -> None:
+    settings.FLASHSALE_BEACON_CHAIN = lottery.QUICKNET_CHAIN
+    sale = committing_sale(beacon="drand", freeze_s=1)
+    crowd(sale, "ani")
+    settings.FLASHSALE_BEACON_CHAIN = CHAIN
+    freeze_now(sale)
+    assert sale.entries_frozen_at is not None
+    assert sale.beacon_round == lottery.round_after(int(sale.entries_frozen_at.timestamp()))
+    assert document(sale)["draw"]["round_at"] == 1000 * lottery.QUICKNET_CHAIN.time_of(sale.beacon_round)
+
+
+def late_alarms(code: str = "beacon_late") -> list[tuple[str, dict[str, Any], bool]]:
+    """Looks for alarms. Returns those with this code: subject, facts, and whether it has ended."""
     alarms.look()
-    rows = Alarm.objects.filter(code="beacon_late", raised_at__isnull=False).order_by("pk")
+    rows = Alarm.objects.filter(code=code, raised_at__isnull=False).order_by("pk")
     return [(row.subject, row.facts, row.ended_at is not None) for row in rows]
 
 

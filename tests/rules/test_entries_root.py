@@ -216,6 +216,66 @@ def test_a_receipt_does_not_fit_a_transcript_whose_entries_changed(entries: list
     assert "FALSE  line 'lazada': the entries have the leaf of the receipt at index 7" in lines
 
 
+def test_a_stranger_counts_all_entries_of_a_line(tmp_path: Path) -> None:
+    """As the server gives them, in tiles."""
+    tiles = [tmp_path / f"tile-{number}" for number in range(2)]
+    where = ("--line", "lazada", "--entries", *map(str, tiles))
+    statement = "line 'lazada': these 100 entries are all, and 20 of them were never given"
+
+    def checked(entries: list[bytes], transcript: dict[str, Any]) -> tuple[int, bool]:
+        tiles[0].write_bytes(b"".join(entries[:64]))
+        tiles[1].write_bytes(b"".join(entries[64:]))
+        status, lines = verify(tmp_path, transcript, *where)
+        return status, f"ok     {statement}" in lines
+
+    assert checked(ENTRIES, published()) == (0, True)
+    for forged_entries in ([*ENTRIES, ENTRIES[0]], ENTRIES[:-1], [ENTRIES[1], ENTRIES[0], *ENTRIES[2:]]):
+        assert checked(forged_entries, published()) == (1, False)
+    assert checked([*ENTRIES[:-1], ENTRIES[-1][:-1]], published()) == (1, False)
+    # The counts add up, and another ticket less is said to be given.
+    others = line_with(states={"0": 65, "1": 16, "2": 19})
+    assert checked(ENTRIES, others) == (1, False)
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"")
+    assert verify(tmp_path, published(), "--line", "mi.com", "--entries", str(empty))[0] == 0
+    old = lottery.transcript(sale=1, secret=SECRET, cohorts={"lazada": 100})
+    assert verify(tmp_path, old, *where) == (2, [])
+    for incomplete in (where[2:], where[:2], ("--index", "1")):
+        assert verify(tmp_path, published(), *incomplete) == (2, [])
+
+
+def shown(**changes: Any) -> dict[str, Any]:
+    """What the sale showed at /draw, after the freeze."""
+    data = published()
+    beacon = {"chain": data["beacon"]["chain"], "round": data["beacon"]["round"], "signature": None}
+    lines = {code: {name: line[name] for name in ("cohort", "root", "states")} for code, line in data["lines"].items()}
+    names = ("version", "sale", "commitment", "frozen_at")
+    return {name: data[name] for name in names} | {"beacon": beacon, "lines": lines, "drawn": False} | changes
+
+
+def test_the_script_compares_a_transcript_with_what_was_shown_before(tmp_path: Path) -> None:
+    path = tmp_path / "draw.json"
+
+    def checked(draw: object, transcript: dict[str, Any]) -> tuple[int, list[str]]:
+        path.write_text(json.dumps(draw), encoding="utf-8")
+        status, lines = verify(tmp_path, transcript, "--draw", str(path))
+        return status, [line[7:] for line in lines if not line.startswith("ok ") and "before" in line]
+
+    assert checked(shown(), published()) == (0, [])
+    early = shown(lines={}, frozen_at=None, beacon={"chain": QUICKNET["chain"], "round": None})
+    unknown = "the entries are those that were shown before (it was saved before the freeze)"
+    assert checked(early, published()) == (0, [unknown])
+    kind = "the kind of the draw is the one that was shown before"
+    assert checked(shown(), published(None)) == (1, [kind])
+    assert checked(early, published(None)) == (1, [kind, unknown])
+    old = lottery.transcript(sale="26-jan", secret=SECRET, cohorts={"lazada": 100, "mi.com": 0})
+    assert checked(early, old)[1][0] == kind
+    assert checked(shown(version=1, lines={}, beacon=None, frozen_at=None), old) == (0, [])
+    unreadable: list[object] = [[], {}, shown(lines=[]), shown(beacon=""), shown(version=3), shown(frozen_at="now")]
+    for unusable in unreadable:
+        assert checked(unusable, published()) == (2, [])
+
+
 def removed(name: str) -> dict[str, Any]:
     return {key: value for key, value in published().items() if key != name}
 

@@ -1,5 +1,6 @@
 """The fairness report as a page in two languages and as JSON in the documented schema."""
 
+import csv
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,6 +15,7 @@ from flashsale.models import FairnessReport, Sale
 from flashsale.rules.lottery import QUICKNET_CHAIN
 from flashsale.web.pages.fairness_page import entering_table, units_table
 from flashsale.web.pages.fairness_sentences import headline, kind_of_draw, verdicts
+from flashsale.web.hot.door import VERBS
 from tests.factories import PHONE, Shopper, end_now, forget, identity, lobby_sale, open_now, tend
 from tests.faults.steps import buy
 from tests.web.partner import Partner
@@ -127,6 +129,28 @@ def test_the_page_begins_with_a_sentence_and_gives_the_plots_as_csv(gate: object
     assert [int(n) for n in last] == [data["over_time"][name][-1] for name in ("at_s", "called", "reserved", "bought")]
     assert client.get(f"{path}/people.csv").status_code == 404
     assert client.get("/s/nothing/fairness/channels.csv").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_tables_of_the_page_have_the_rows_of_their_csv_files(gate: object, client: Client) -> None:
+    sale = lobby_sale(stock={PHONE: 8})
+    people = [Shopper(sale, f"person-{n}") for n in range(30)]
+    for person in people:
+        person.enter()
+    open_now(sale)
+    tend(sale)
+    buy(min(people, key=Shopper.number))
+    # Each verb at which a person can be refused.
+    for times, verb in enumerate(VERBS, start=1):
+        for _ in range(times):
+            refusal_counts.count(sale.code, verb, "not_open")
+    path = end(sale)
+    html = client.get(path, headers={"accept-language": "en"}).content.decode()
+    for name, columns in (("refused", 1), ("channels", 2), ("entering", 2)):
+        table = html.partition(f"{name}.csv")[0].rpartition("<tbody>")[2]
+        shown = [re.findall(r"<td>(\d+)</td>", row)[:columns] for row in table.split("<tr>")[1:]]
+        _, *told = csv.reader(client.get(f"{path}/{name}.csv").content.decode().splitlines())
+        assert shown == [row[-columns:] for row in told] != [], name
 
 
 def test_a_report_of_an_earlier_release_is_still_shown(sale: Sale, held: object, client: Client) -> None:

@@ -6,15 +6,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import segno
+from django.conf import LazySettings
 from django.test import Client
 
 from flashsale.models import Sale
-from flashsale.rules.lottery import inclusion_proof, tree_root
+from flashsale.rules.lottery import QUICKNET_CHAIN, inclusion_proof, tree_root
 from flashsale.web.pages.proof_page import fragment
+from tests.beacons import CHAIN
 from tests.factories import Shopper, draft_sale, end_now, lobby_sale, open_now, tend
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ENGLISH = {"Accept-Language": "en"}
+WITH_OTHER = "a person who had the key of this source and the secret could know the order before"
+OTHER_SOURCE, DRAND = "randomness of another source", "public randomness (drand)"
 ONLY_SECRET, WITH_ROOT = "the number of tickets at the opening", "the fingerprint of all tickets at the freeze"
 NO_BEACON, WITH_BEACON = "this sale uses no public randomness", "not even we could know or choose it"
 
@@ -38,11 +42,25 @@ def test_three_sentences_say_what_the_kind_of_the_draw_proves(client: Client) ->
         assert [phrase in page for phrase in (NO_BEACON, WITH_BEACON)] == [
             unknown == NO_BEACON, unknown == WITH_BEACON,
         ]  # fmt: skip
+        assert WITH_OTHER not in page
         # Without a beacon the page says what a person who knows the secret can still do.
         assert ("a person who knew the secret did not choose" in page) == (unknown == NO_BEACON)
         assert sale.commitment in page
     for address in (f"/s/{draft_sale().code}/proof", "/s/none/proof"):
         assert client.get(address).status_code == 404
+
+
+def test_randomness_of_another_chain_than_drands_is_not_called_public(client: Client, settings: LazySettings) -> None:
+    """Who has the key of the chain knows its rounds before they come."""
+    settings.FLASHSALE_BEACON_CHAIN = CHAIN
+    sale = lobby_sale(draw_version=2, beacon="drand")
+    page = text(client, sale, "proof")
+    assert (WITH_OTHER in page, WITH_BEACON in page, NO_BEACON in page) == (True, False, False)
+    assert ("a person who knew the secret did not choose" in page, "api.drand.sh" in page) == (True, False)
+    assert (OTHER_SOURCE in text(client, sale, ""), DRAND in text(client, sale, "")) == (True, False)
+    settings.FLASHSALE_BEACON_CHAIN = QUICKNET_CHAIN
+    page = text(client, lobby_sale(draw_version=2, beacon="drand"), "")
+    assert (OTHER_SOURCE in page, DRAND in page) == (False, True)
 
 
 def test_the_sale_and_its_fairness_report_lead_to_the_proof_page(client: Client) -> None:

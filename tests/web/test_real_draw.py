@@ -76,7 +76,7 @@ def test_the_verifier_believes_the_transcript_of_a_real_sale_and_no_forged_one(
 ) -> None:
     settings.FLASHSALE_BEACON_CHAIN = CHAIN
     campaign = poco_campaign()
-    sale = lobby_sale(campaign, draw_version=2, beacon="drand", max_entries=1000)
+    sale = lobby_sale(campaign, channels=("lazada", "akulaku"), draw_version=2, beacon="drand", max_entries=1000)
     with Relay() as relay:
         chain = {
             "FLASHSALE_BEACON_CHAIN": json.dumps(INFO),

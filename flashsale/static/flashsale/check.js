@@ -5,7 +5,7 @@
 "use strict";
 
 self.drawChecks = (() => {
-  const { number, commitment, seed, sha256, bytes, hex } = draw;
+  const { number, commitment, seed, sha256, bytes, hex, bigEndian } = draw;
   // As lottery.py: the chain of drand, and how long the root is public before the round exists.
   const QUICKNET = {
     hash: "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971",
@@ -15,9 +15,48 @@ self.drawChecks = (() => {
   const DELAY_S = 30;
   // The clocks of two servers may differ by a second.
   const CLOCKS_MS = 1000;
-  const HASH = /^[0-9a-f]{64}$/;
+  // As rules/entries.py. A phone hashes this many tickets in some seconds.
+  const TILE = 1024;
+  const LEAVES_MAX = 50 * TILE;
 
   const check = (name, holds, values) => ({ name, holds, values: values || {} });
+
+  const isHex = (value, size) => typeof value === "string" && value.length === 2 * size && !/[^0-9a-f]/.test(value);
+  const isHash = (value) => isHex(value, 32);
+  const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const own = (object, name) => (Object.prototype.hasOwnProperty.call(object, name) ? object[name] : undefined);
+
+  /** A JSON text as lottery.py reads it. Throws SyntaxError where a name stands twice in one object, because one program keeps the
+   * first and another the last, and for a number that is not written as a whole one. */
+  function parse(text) {
+    let members = -1;
+    const found = JSON.parse(text, function (_, value) {
+      if (!Array.isArray(this)) members++;
+      return value;
+    });
+    const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, "");
+    if (bare.split(":").length - 1 !== members || /\d[.eE]/.test(bare)) throw new SyntaxError("another program reads it otherwise");
+    return found;
+  }
+
+  /** Whether lottery.py can read a transcript. */
+  function isReadable(transcript) {
+    if (!isObject(transcript)) return false;
+    const { version, sale, secret, beacon, frozen_at, lines } = transcript;
+    const named = typeof sale === "string" || Number.isInteger(sale);
+    if (!named || !isHash(transcript.commitment) || !isHash(secret) || !isObject(lines)) return false;
+    const codes = Object.keys(lines);
+    // A half of a pair of UTF-16 has no UTF-8.
+    if (!codes.every((code) => !/[\ud800-\udfff]/u.test(code) && isObject(lines[code]) && isCount(lines[code].cohort) && isHash(lines[code].seed))) return false;
+    if (version === 1) return typeof beacon === "string" && isHex(beacon, beacon.length >> 1);
+    const drand = beacon === null || (isObject(beacon) && isHash(beacon.chain) && isCount(beacon.round) && isHex(beacon.signature, 48) && isHash(beacon.randomness));
+    return version === 2 && drand && ([null, undefined].includes(frozen_at) || isCount(frozen_at)) && codes.every((code) => isOfEntries(lines[code]));
+  }
+
+  function isOfEntries({ root, states }) {
+    return isHash(root) && isObject(states) && Object.keys(states).sort().join() === "0,1,2" && [0, 1, 2].every((state) => isCount(states[state]));
+  }
 
   /** Whether a check holds. A file that lacks a member is not true either. */
   async function holds(test) {
@@ -31,7 +70,7 @@ self.drawChecks = (() => {
   /** The lines of a transcript for which the test fails. */
   async function failing(transcript, test) {
     const found = [];
-    for (const code of Object.keys(transcript.lines || {})) {
+    for (const code of Object.keys(transcript.lines)) {
       if (!(await holds(() => test(transcript.lines[code], code)))) found.push(code);
     }
     return found;
@@ -46,7 +85,7 @@ self.drawChecks = (() => {
 
   /** The root to which a leaf and its proof lead, "" for a proof that is none: RFC 9162, section 2.1.3.2. */
   async function rootOf({ leaf, index, cohort, proof }) {
-    if (!(1 <= index && index <= cohort) || ![leaf].concat(proof).every((node) => HASH.test(node))) return "";
+    if (!(1 <= index && index <= cohort) || ![leaf].concat(proof).every(isHash)) return "";
     const rest = proof.slice();
     let root = bytes(leaf);
     let at = index - 1;
@@ -61,52 +100,97 @@ self.drawChecks = (() => {
 
   /** Checks every statement of a transcript.
    *
-   * known: what was public before. commitment; version; beacon (hash of the declared chain, "" for none); roots (by
-   * line, as the server says now); seen (roots by line that this browser saw before the numbers); round; chain (another
-   * one than quicknet, for tests). */
+   * known: what was public before. sale; commitment; version; beacon (hash of the declared chain, "" for none); lines (as
+   * the server shows them now); seen (roots by line that this browser saw before the numbers); round; frozen_at; chain
+   * (another one than quicknet). A file that lottery.py cannot read gets no other check. */
   async function ofTranscript(transcript, known) {
     const found = [];
     const add = (name, result, values) => found.push(check(name, result, values));
+    if (!isReadable(transcript) || (known.sale && transcript.sale !== known.sale)) return [check("file", false)];
     const { version, beacon } = transcript;
+    const announced = version === 1 ? beacon === "" : ((beacon || {}).chain || "") === known.beacon && Boolean(beacon || !known.round);
     add("secret", await holds(async () => (await commitment(transcript.secret)) === known.commitment));
-    add("kind", version === known.version && (version === 1 ? beacon === "" : ((beacon || {}).chain || "") === known.beacon));
+    add("kind", version === known.version && announced);
     if (version === 2) {
       found.push(...(await ofEntries(transcript, known)));
+      if (known.frozen_at && known.frozen_at !== transcript.frozen_at) add("freeze", false);
       if (beacon) found.push(...(await ofBeacon(transcript, known)));
-    }
+      // Only version 2 has a root.
+    } else if (Object.keys(known.seen || {}).length) add("seen", false, { lines: Object.keys(known.seen).join(", ") });
     const random = version === 2 && beacon ? beacon.randomness : "";
     const odd = await failing(transcript, async (line, code) => {
       const root = version === 2 ? line.root : "";
-      return (version === 1 || HASH.test(root)) && (await seed(transcript.secret, code, line.cohort, random, root)) === line.seed;
+      return (await seed(transcript.secret, code, line.cohort, random, root)) === line.seed;
     });
-    add("seeds", !odd.length, { lines: odd.join(", "), count: Object.keys(transcript.lines || {}).length });
+    add("seeds", !odd.length, { lines: odd.join(", "), count: Object.keys(transcript.lines).length });
     return found;
   }
 
-  async function ofEntries(transcript, { roots, seen }) {
+  async function ofEntries(transcript, { lines, seen }) {
     let total = 0, gone = 0, never = 0;
+    const empty = hex(await sha256());
     const odd = await failing(transcript, ({ cohort, root, states }, code) => {
       const counts = [0, 1, 2].map((state) => states[state]);
       total += cohort;
       gone += counts[1];
       never += counts[2];
-      const fits = counts.every((count) => Number.isInteger(count) && count >= 0) && counts[0] + counts[1] + counts[2] === cohort;
-      return fits && (!roots || roots[code] === root);
+      const fits = counts[0] + counts[1] + counts[2] === cohort && (cohort > 0 || root === empty);
+      return fits && (!lines || isSame(own(lines, code), { cohort, root, states }));
     });
+    odd.push(...Object.keys(lines || {}).filter((code) => !own(transcript.lines, code)));
     const known = Object.keys(seen || {});
-    const other = known.filter((code) => (transcript.lines[code] || {}).root !== seen[code]);
+    const other = known.filter((code) => (own(transcript.lines, code) || {}).root !== seen[code]);
     return [
       check("counts", !odd.length, { lines: odd.join(", "), total, gone, never }),
       check("seen", other.length ? false : known.length ? true : null, { lines: other.join(", ") }),
     ];
   }
 
+  const isSame = (shown, { cohort, root, states }) =>
+    shown && shown.root === root && shown.cohort === cohort && [0, 1, 2].every((state) => shown.states[state] === states[state]);
+
+  /** Checks that the leaves of all tickets give the roots: so no ticket is missing, and none was added.
+   *
+   * read gives a tile of a line as bytes, null: it is not there, because the campaign was erased. */
+  async function ofLeaves({ lines }, read) {
+    const total = Object.keys(lines).reduce((sum, code) => sum + lines[code].cohort, 0);
+    if (total > LEAVES_MAX) return check("all", null, { total });
+    const odd = [];
+    for (const code of Object.keys(lines)) {
+      const { cohort, root, states } = lines[code];
+      const leaves = [];
+      for (let tile = 0; tile * TILE < cohort; tile++) {
+        const part = await read(code, tile);
+        if (!part) return check("all", null, { total });
+        for (let at = 0; at < part.length; at += 32) leaves.push(part.subarray(at, at + 32));
+      }
+      // Anyone can compute the leaf of a ticket that was never given: so these are counted, too.
+      const unused = await Promise.all(leaves.map((leaf, at) => sha256([0], bigEndian(at + 1, 8), [2])));
+      const never = leaves.filter((leaf, at) => hex(leaf) === hex(unused[at])).length;
+      if (leaves.length !== cohort || never !== states[2] || hex(await rootOver(leaves)) !== root) odd.push(code);
+    }
+    return check("all", !odd.length, { total, lines: odd.join(", ") });
+  }
+
+  /** The head of the tree over these leaves: RFC 9162, section 2.1.1. A node without a neighbour moves up as it is. */
+  async function rootOver(leaves) {
+    let level = leaves;
+    while (level.length > 1) {
+      const pairs = [];
+      for (let at = 0; at < level.length; at += 2) pairs.push(level.slice(at, at + 2));
+      level = await Promise.all(pairs.map((pair) => (pair.length > 1 ? sha256([1], ...pair) : pair[0])));
+    }
+    return level.length ? level[0] : sha256();
+  }
+
   async function ofBeacon({ beacon, frozen_at }, known) {
     const chain = known.chain || QUICKNET;
     const { round, signature, randomness } = beacon;
-    const follows = beacon.chain === chain.hash && round === roundAfter(frozen_at, chain) && (!known.round || known.round === round);
+    const follows = beacon.chain === chain.hash && isCount(frozen_at) && round === roundAfter(frozen_at, chain) && (!known.round || known.round === round);
     const hashed = await holds(async () => hex(await sha256(bytes(signature))) === randomness);
-    return [check("round", follows, { round }), check("random", hashed), check("signature", null, { round })];
+    const found = [check("round", follows, { round }), check("random", hashed)];
+    // Who has the key of another chain knows its rounds before they come.
+    return found.concat(known.chain ? check("chain", null, { chain: chain.hash }) : check("signature", null, { round }));
   }
 
   /** The signed bytes of a receipt: RFC 8785. */
@@ -138,7 +222,7 @@ self.drawChecks = (() => {
   async function ofReceipt(signed, { sale, keys, lines, freezesAt, carried, version, drawn }) {
     const { receipt } = signed;
     const { index } = receipt;
-    const line = lines && lines[receipt.line];
+    const line = lines && own(lines, receipt.line);
     const found = [
       check("sale", receipt.sale === sale && (!lines || Boolean(line)), { line: receipt.line, index }),
       check("signed", await isSigned(signed, keys)),
@@ -154,11 +238,11 @@ self.drawChecks = (() => {
     return found;
   }
 
-  async function ofInclusion(receipt, { root, cohort }) {
+  async function ofInclusion(receipt, { root, cohort, states }) {
     const { leaf, proof, state, index } = receipt;
     if (!leaf) return check("no-proof", null);
     const found = await holds(async () => (await rootOf({ leaf, index, cohort, proof })) === root);
-    const same = found && receipt.root === root && receipt.cohort === cohort;
+    const same = found && receipt.root === root && receipt.cohort === cohort && own(states, state) > 0;
     return same && state ? check("gone", null, { index }) : check("included", same, { index });
   }
 
@@ -182,8 +266,9 @@ self.drawChecks = (() => {
   /** The check of the waiting page: the transcript is true, and the number of the place follows from it. */
   async function onWaitingPage(ask, data, doc, place, stored, count) {
     const transcript = await ask(data.transcript);
-    const { round } = doc.draw || {};
+    const round = stored.round || (doc.draw || {}).round;
     const known = {
+      sale: data.sale,
       commitment: stored.commitment || doc.commitment,
       version: doc.draw ? 2 : 1,
       beacon: round ? (data.chain || QUICKNET).hash : "",
@@ -192,7 +277,7 @@ self.drawChecks = (() => {
       chain: data.chain,
     };
     const checks = await ofTranscript(transcript, known);
-    const drawn = (transcript.lines || {})[data.line];
+    const drawn = own(transcript.lines || {}, data.line);
     const isTrue = drawn && checks.every((check) => check.holds !== false);
     const found = isTrue ? await number(place ? place.index : 1, drawn.cohort, drawn.seed) : 0;
     const fits = found && (!place || !place.number || found === place.number);
@@ -202,5 +287,5 @@ self.drawChecks = (() => {
     part.textContent = (fits ? (place ? texts.true : texts.fits) : texts.false).replace("{n}", count(found));
   }
 
-  return { ofTranscript, ofReceipt, ofLink, onWaitingPage, seenBy, rootOf, roundAfter };
+  return { parse, ofTranscript, ofLeaves, ofReceipt, ofLink, onWaitingPage, seenBy, rootOf, roundAfter };
 })();

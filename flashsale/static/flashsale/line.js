@@ -43,7 +43,7 @@ const draw = (() => {
     return hex(await sha256(utf8("flashsale/seed/v" + (root ? 2 : 1)), ...parts));
   }
 
-  return { number, commitment, seed, sha256, bytes, hex };
+  return { number, commitment, seed, sha256, bytes, hex, bigEndian };
 })();
 
 /* Numbers and estimates. */
@@ -202,7 +202,7 @@ const page = ({ language, currency }) => {
     if (fresh.now > doc.now) receivedAt = performance.now();
     else fresh.now = doc.now;
     doc = fresh;
-    if (doc.draw && !doc.seed) store({ root: doc.draw.root, line: data.line });
+    if (doc.draw && !doc.seed) store({ root: doc.draw.root, round: doc.draw.round, line: data.line });
     calls.push([doc.now, doc.called]);
     while (doc.now - calls[0][0] > MINUTE) calls.shift();
   }

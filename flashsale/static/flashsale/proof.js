@@ -5,7 +5,7 @@
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("proof-data").textContent);
   const { texts, sale, language } = data;
-  const { ofTranscript, ofReceipt, ofLink, seenBy } = drawChecks;
+  const { parse, ofTranscript, ofLeaves, ofReceipt, ofLink, seenBy } = drawChecks;
   const MARKS = { true: "✓", false: "✗", null: "–" };
 
   const stored = {};
@@ -13,42 +13,69 @@
     Object.assign(stored, JSON.parse(localStorage.getItem("fs:" + sale)));
   } catch (_) {}
 
-  /** The answer of an address as JSON, null if there is none (404). Asks anew, because the draw changes all of it. */
-  async function read(url) {
-    const answer = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-cache" });
+  /** The answer of an address as text, null if there is none (404). Asks anew, because the draw changes all of it. */
+  async function read(url, as = "text") {
+    const answer = await fetch(url, { headers: { Accept: "application/json, */*" }, cache: "no-cache" });
     if (answer.status === 404) return null;
     if (!answer.ok) throw new Error(url);
-    return answer.json();
+    return answer[as]();
   }
+
+  /** The same as an object. What two programs may read in two ways is no answer. */
+  async function readJson(url) {
+    const text = await read(url);
+    try {
+      return text === null ? null : parse(text);
+    } catch (_) {
+      throw new Error(url);
+    }
+  }
+
+  /** The transcript, {} for a text that cannot be read, null before the draw. */
+  async function readTranscript() {
+    const text = await read(data.transcript);
+    try {
+      return text === null ? null : parse(text);
+    } catch (_) {
+      return {};
+    }
+  }
+
+  const readTile = (line, tile) =>
+    read(data.lines + encodeURIComponent(line) + "/entries/" + tile, "arrayBuffer").then((buffer) => buffer && new Uint8Array(buffer));
 
   /** The receipt that was pasted, that the link has, or of this browser. null: there is none. Throws for another text. */
   async function receipt() {
     const pasted = byId("receipt").value.trim();
-    if (!pasted) return ofLink(sale, location.hash.slice(1)) || read(data.receipt);
-    const found = /#/.test(pasted) && pasted[0] !== "{" ? ofLink(sale, pasted.split("#")[1]) : JSON.parse(pasted);
+    const link = pasted ? /#/.test(pasted) && pasted[0] !== "{" && pasted.split("#")[1] : location.hash.slice(1);
+    const found = link === false ? parse(pasted) : ofLink(sale, link) || (pasted ? {} : await readJson(data.receipt));
+    if (found === null) return null;
     // Partners get it as it is, or inside of an answer of theirs.
-    if (!found || !found.receipt || !Number.isInteger(found.receipt.index)) throw new SyntaxError();
+    if (!found.receipt || !(Number.isSafeInteger(found.receipt.index) && found.receipt.index > 0)) throw new SyntaxError();
     return found;
   }
 
   async function allChecks() {
-    const [signed, transcript, published, keys] = [await receipt(), await read(data.transcript), await read(data.draw), await read(data.keys)];
-    const { version, commitment, beacon, lines, frozen_at, freezes_at } = published;
-    const roots = {};
-    for (const code of Object.keys(lines)) roots[code] = lines[code].root;
+    const [signed, published, keys] = [await receipt(), await readJson(data.draw), await readJson(data.keys)];
+    const { version, commitment, beacon, lines, frozen_at, freezes_at, drawn } = published;
+    let transcript = await readTranscript();
     const checks = [];
     if (transcript) {
       const known = {
+        sale,
         commitment: stored.commitment || commitment,
         version,
         beacon: beacon ? beacon.chain : "",
-        round: beacon && beacon.round,
+        round: stored.round || (beacon && beacon.round),
         // A proxy may have kept an answer from before the draw for a few seconds.
-        roots: published.drawn ? roots : null,
+        frozen_at: drawn && frozen_at,
+        lines: drawn && version === 2 ? lines : null,
         seen: seenBy(stored),
         chain: data.chain,
       };
       checks.push(...(await ofTranscript(transcript, known)));
+      if (checks[0].name === "file") transcript = null;
+      else if (transcript.version === 2) checks.push(await ofLeaves(transcript, readTile));
     } else checks.push({ name: "undrawn", holds: null, values: {} });
     if (!signed) return checks.concat({ name: "no-receipt", holds: null, values: {} });
     const known = {
@@ -56,7 +83,8 @@
       version,
       keys: keys.keys,
       lines: transcript ? transcript.lines : Object.keys(lines).length ? lines : null,
-      freezesAt: frozen_at ? 1000 * frozen_at : Date.parse(freezes_at),
+      // Redis fixes who takes part at the planned time, however late the entries are committed.
+      freezesAt: Date.parse(freezes_at),
       carried: data.carried,
       drawn: Boolean(transcript),
     };

@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.life.requirements import requirements_of
-from flashsale.models import Entries, Sale
+from flashsale.life.transcript import entries_of, transcript_of
 from flashsale.models import EntriesTile as Tile
-from flashsale.rules import lottery
+from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
 from flashsale.web.api import sale_serializers
@@ -74,7 +74,10 @@ class SaleTranscript(PublicView):
     @extend_schema(operation_id="readTranscript", responses=sale_serializers.TranscriptSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The draw, once all lines are frozen; check it with `python flashsale/rules/lottery.py verify FILE`."""
-        return cacheable(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
+        found = transcript_of(published_sale(code))
+        if found is None:
+            raise Refused(Outcome.NOT_FOUND, "The lines are not drawn yet. The secret is public after the draw.")
+        return cacheable(Response(found), TRANSCRIPT_FRESH_S)
 
 
 class SaleRuleSet(PublicView):
@@ -121,21 +124,6 @@ class EntriesTile(PublicView):
         return answer
 
 
-def entries_of(sale: Sale) -> list[Entries]:
-    """What the lines of a sale have committed to, in their order; empty before."""
-    return list(
-        Entries.objects.filter(allocation__sale=sale).select_related("allocation").order_by("allocation__line_id")
-    )
-
-
-def _beacon(sale: Sale) -> lottery.Beacon | None:
-    if not sale.beacon_chain:
-        return None
-    return lottery.Beacon(
-        sale.beacon_chain, sale.beacon_round or 0, bytes(sale.beacon_signature or b""), sale.randomness
-    )
-
-
 def _published() -> QuerySet[Sale]:
     rows = Sale.objects.exclude(state=SaleState.DRAFT)
     return rows.select_related("campaign", "rules", "clock").prefetch_related(
@@ -154,26 +142,3 @@ def published_sale(code: str) -> Sale:
     if sale is None:
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     return sale
-
-
-def _transcript(sale: Sale) -> dict[str, Any]:
-    lines = list(sale.allocations.all())
-    if sale.frozen_at is None or not all(line.seed for line in lines):
-        raise Refused(Outcome.NOT_FOUND, "The lines are not drawn yet. The secret is public after the draw.")
-    if sale.commits_entries:
-        assert sale.entries_frozen_at is not None, "the table refuses numbers before entries"
-        return lottery.transcript_2(
-            sale=sale.code,
-            secret=sale.draw_secret(),
-            frozen_at=int(sale.entries_frozen_at.timestamp()),
-            lines={row.allocation.code: (row.cohort, bytes.fromhex(row.root), row.states) for row in entries_of(sale)},
-            drand=_beacon(sale),
-        )
-    return {
-        "version": 1,
-        "sale": sale.code,
-        "commitment": sale.commitment,
-        "secret": sale.draw_secret().hex(),
-        "beacon": "",
-        "lines": {line.code: {"cohort": line.cohort, "seed": line.seed} for line in lines},
-    }

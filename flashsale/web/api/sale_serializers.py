@@ -258,8 +258,8 @@ class DrawBeaconSerializer(serializers.Serializer[Any]):
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_round_at(self, sale: Sale) -> str | None:
         """The time of the round."""
-        known = beacon.chain()
-        if sale.beacon_round is None or known.hash != sale.beacon_chain:
+        known = beacon.chain_of(sale.beacon_chain)
+        if sale.beacon_round is None or known is None:
             return None
         return timezone.localtime(moment(1000 * known.time_of(sale.beacon_round))).isoformat()
 

@@ -234,11 +234,18 @@ def units_table(data: Mapping[str, Any]) -> Table:
 
 
 def _refused(data: Mapping[str, Any]) -> Table:
-    verbs = {"enter": _("entering"), "reserve": _("reserving"), "leave": _("leaving"), "look": _("looking")}
+    verbs = {
+        "enter": _("entering"), "reserve": _("reserving"), "leave": _("leaving"), "look": _("looking"),
+        "wait": _("waiting for a call"), "receipt": _("getting the receipt"),
+        "enter-bundle": _("entering, many people at once"), "look-bundle": _("looking, many people at once"),
+    }  # fmt: skip
+    # No row is left out: the CSV file has them all.
     rows = [
-        (f"{verbs[row['verb']]}: {problems.title_of_value(row['reason'], get_language() or 'id')}", row["times"])
+        (
+            f"{verbs.get(row['verb'], row['verb'])}: {problems.title_of_value(row['reason'], get_language() or 'id')}",
+            row["times"],
+        )
         for row in data["refused"]
-        if row["verb"] in verbs
     ]
     note = _("Counted per try, not per person. The reasons are in the words that the shopper read.")
     bars = _bars([(row[0], row[1:]) for row in rows[:8]])

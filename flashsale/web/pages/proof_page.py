@@ -18,6 +18,7 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import entries
 from flashsale.models import Sale
+from flashsale.rules.lottery import QUICKNET_CHAIN
 from flashsale.rules.states import SaleState
 from flashsale.web.formatting import format_clock_ms, format_time, format_time_ms
 from flashsale.web.pages import proof_texts
@@ -44,16 +45,18 @@ def proof(request: HttpRequest, code: str) -> HttpResponse:
     carried = sale.allocations.exclude(carries=None).values_list("code", flat=True)
     context = {
         "sale": sale,
+        "is_drand": sale.beacon_chain == QUICKNET_CHAIN.hash,
         "freezes": format_time(sale.freezes_at, sale.campaign.time_zone),
         "proof_data": {
             "sale": sale.code,
             "language": get_language(),
             "transcript": reverse("transcript", args=[code]),
+            "lines": reverse("transcript", args=[code]).removesuffix("transcript") + "lines/",
             "draw": reverse("draw-json", args=[code]),
             "keys": reverse("keys"),
             "receipt": reverse("receipt", args=[code]),
             "carried": list(carried),
-            "chain": other_chain(),
+            "chain": other_chain(sale.beacon_chain),
             "texts": proof_texts.script(),
         },
     }

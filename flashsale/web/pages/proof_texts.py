@@ -15,7 +15,7 @@ def axis(name: str) -> str:
 def script() -> dict[str, Any]:
     """The texts of proof.js. `checks`: the title of each check, and what it means that it is true, false, or open."""
     return {
-        "checks": _of_the_draw() | _of_the_receipt(),
+        "checks": _of_the_draw() | _of_the_beacon() | _of_the_receipt(),
         "words": {"true": _("true"), "false": _("NOT true"), "null": _("not checked here")},
         "verdicts": {
             "busy": _("Checking…"),
@@ -34,6 +34,10 @@ def _of_the_draw() -> dict[str, list[str]]:
         "undrawn": [
             _("The numbers"), "", "",
             _("They are not drawn yet. Come back after the draw to check the order."),
+        ],
+        "file": [
+            _("The file of the draw"), "",
+            _("It is NOT a transcript of this sale that all programs read in the same way. Nothing in it is checked."),
         ],
         "secret": [
             _("The secret"),
@@ -59,6 +63,27 @@ def _of_the_draw() -> dict[str, list[str]]:
             _("This browser did not see the fingerprint of the tickets before the draw. "
               "Compare with a person who did."),
         ],
+        "all": [
+            _("All tickets"),
+            _("The marks of all {total} tickets give the fingerprints above. So no ticket is missing or added."),
+            _("The marks of all tickets do NOT give the fingerprints above. Look at: {lines}"),
+            _("The marks of {total} tickets are deleted, or too many for this page. "
+              "The script can check more: see below."),
+        ],
+        "seeds": [
+            _("The order of the lines"),
+            _("It follows from the above. Lines checked: {count}"),
+            _("It does NOT follow from the above. Look at: {lines}"),
+        ],
+    }  # fmt: skip
+
+
+def _of_the_beacon() -> dict[str, list[str]]:
+    return {
+        "freeze": [
+            _("The time of the freeze"), "",
+            _("It is NOT the one that was published."),
+        ],
         "round": [
             _("The round of drand"),
             _("Round {round} follows from the time at which the tickets were fixed. We could not choose it."),
@@ -69,15 +94,14 @@ def _of_the_draw() -> dict[str, list[str]]:
             _("It follows from the signature of drand."),
             _("It does NOT follow from the signature of drand."),
         ],
+        "chain": [
+            _("The source of the randomness"), "", "",
+            _("It is NOT drand's public chain, but {chain}. People who have its key know the rounds before they come."),
+        ],
         "signature": [
             _("The signature of drand"), "", "",
             _("A browser cannot check it. Compare round {round} with what drand itself shows, "
               "or use the script: see below."),
-        ],
-        "seeds": [
-            _("The order of the lines"),
-            _("It follows from the above. Lines checked: {count}"),
-            _("It does NOT follow from the above. Look at: {lines}"),
         ],
     }  # fmt: skip
 

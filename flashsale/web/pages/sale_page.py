@@ -26,7 +26,7 @@ from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
 from flashsale.life import entries, look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
-from flashsale.providers import payments
+from flashsale.providers import beacon, payments
 from flashsale.rules import wall_clock
 from flashsale.rules.calling import people_ahead
 from flashsale.rules.lottery import QUICKNET_CHAIN
@@ -123,10 +123,10 @@ def own_receipt(request: HttpRequest, code: str) -> tuple[SaleCard, LineCard, di
     return card, line, receipts.receipt(card=card, line=line, place=place, inclusion=inclusion)
 
 
-def other_chain() -> dict[str, Any] | None:
-    """The chain of drand that the scripts of the pages check against. None: quicknet, which they know."""
-    chain = settings.FLASHSALE_BEACON_CHAIN
-    if chain == QUICKNET_CHAIN:
+def other_chain(declared: str) -> dict[str, Any] | None:
+    """The chain that the scripts of the pages check against. None: quicknet, which they know, or no beacon."""
+    chain = beacon.chain_of(declared)
+    if chain is None or chain == QUICKNET_CHAIN:
         return None
     return {"hash": chain.hash, "genesis_s": chain.genesis_s, "period_s": chain.period_s}
 
@@ -260,7 +260,7 @@ def _script_data(
         "here": reverse("sale", args=[card.code]),
         "transcript": f"/v1/sales/{card.code}/transcript",
         "check": static("flashsale/check.js"),
-        "chain": other_chain(),
+        "chain": other_chain(card.beacon_chain),
         "axes": [axis.value for axis in card.hard_at_enter],
         "lobby_at": card.lobby_at,
         "proven": _is_proven(request, card),
@@ -320,6 +320,7 @@ def _sale_context(card: SaleCard) -> dict[str, Any]:
             "commitment": card.commitment,
             "commits": card.commits_entries,
             "beacon": card.beacon_chain,
+            "is_drand": card.beacon_chain == QUICKNET_CHAIN.hash,
             "freezes": format_time_ms(card.freezes_at, card.time_zone),
             "weight": card.weight,
             "limit": card.weight,
@@ -352,6 +353,7 @@ def _over_page(request: HttpRequest, code: str) -> HttpResponse:
             "commitment": sale.commitment,
             "commits": sale.commits_entries,
             "beacon": sale.beacon_chain,
+            "is_drand": sale.beacon_chain == QUICKNET_CHAIN.hash,
             "freezes": format_time(sale.freezes_at, zone),
             "code": sale.code,
             "limit": sale.limit or sale.campaign.limit,
