@@ -17,7 +17,7 @@ from flashsale.models.frozen import Frozen
 from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.state_choices import choices
 from flashsale.rules.clock import ClockLease, line_clock
-from flashsale.rules.lottery import VERSION, VERSION_2, commitment
+from flashsale.rules.lottery import QUICKNET_CHAIN, VERSION, VERSION_2, commitment
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
 CLAIM_S = 5 * 60
@@ -294,6 +294,11 @@ class Sale(Frozen):
     def freezes_at(self) -> datetime:
         """When the lines freeze. Who enters later stands behind."""
         return self.opens_at - timedelta(seconds=self.freeze_lead_s)
+
+    @property
+    def waits_for_drand(self) -> bool:
+        """Whether the order also follows from a round of drand's public chain, which no person could know before."""
+        return self.beacon_chain == QUICKNET_CHAIN.hash
 
     @property
     def commits_entries(self) -> bool:

@@ -13,9 +13,9 @@ from django.utils.translation import override
 from flashsale.gate import bridge, refusal_counts
 from flashsale.models import FairnessReport, Sale
 from flashsale.rules.lottery import QUICKNET_CHAIN
+from flashsale.web.hot.door import VERBS
 from flashsale.web.pages.fairness_page import entering_table, units_table
 from flashsale.web.pages.fairness_sentences import headline, kind_of_draw, verdicts
-from flashsale.web.hot.door import VERBS
 from tests.factories import PHONE, Shopper, end_now, forget, identity, lobby_sale, open_now, tend
 from tests.faults.steps import buy
 from tests.web.partner import Partner

@@ -24,7 +24,7 @@ from flashsale.rules.states import ReservationState
 from flashsale.web import problems
 from flashsale.web.api.catalogue import published_sale
 from flashsale.web.formatting import format_time
-from flashsale.web.pages.fairness_sentences import grouped, headline, kind_of_draw, verdicts, waits_for_drand
+from flashsale.web.pages.fairness_sentences import grouped, headline, kind_of_draw, verdicts
 from flashsale.web.pages.sale_page import page_context
 
 # Units of the SVG drawings; CSS scales them to the width of the page.
@@ -70,7 +70,7 @@ def fairness(request: HttpRequest, code: str) -> HttpResponse:
         "times": times,
         "headline": headline(data),
         "kind": kind_of_draw(sale),
-        "is_drand": waits_for_drand(sale),
+        "is_drand": sale.waits_for_drand,
         "verdicts": verdicts(data),
         "story": _story(data),
         "tables": _tables(data),

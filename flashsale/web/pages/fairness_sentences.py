@@ -7,7 +7,6 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from flashsale.models import Sale
-from flashsale.rules.lottery import QUICKNET_CHAIN
 
 
 def headline(data: Mapping[str, Any]) -> list[str]:
@@ -64,7 +63,7 @@ def kind_of_draw(sale: Sale) -> str:
             "Kind of draw (version 2): the order follows from a secret that was fixed before people entered, and from "
             "all tickets. The fingerprint of the tickets was published before any number was known."
         )
-    if not waits_for_drand(sale):
+    if not sale.waits_for_drand:
         return _(
             "Kind of draw (version 2 with randomness of another source than drand's public chain): the order follows "
             "from a secret that was fixed before people entered, from all tickets, and from a round of this source "
@@ -74,11 +73,6 @@ def kind_of_draw(sale: Sale) -> str:
         "Kind of draw (version 2 with public randomness): the order follows from a secret that was fixed before people "
         "entered, from all tickets, and from a round of drand that came later. So not even we could choose the order."
     )
-
-
-def waits_for_drand(sale: Sale) -> bool:
-    """Whether the order also follows from a round of drand's public chain, which no person could know before."""
-    return sale.beacon_chain == QUICKNET_CHAIN.hash
 
 
 def verdicts(data: Mapping[str, Any]) -> list[tuple[bool | None, str]]:

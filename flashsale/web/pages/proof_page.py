@@ -18,7 +18,6 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import entries
 from flashsale.models import Sale
-from flashsale.rules.lottery import QUICKNET_CHAIN
 from flashsale.rules.states import SaleState
 from flashsale.web.formatting import format_clock_ms, format_time, format_time_ms
 from flashsale.web.pages import proof_texts
@@ -45,7 +44,7 @@ def proof(request: HttpRequest, code: str) -> HttpResponse:
     carried = sale.allocations.exclude(carries=None).values_list("code", flat=True)
     context = {
         "sale": sale,
-        "is_drand": sale.beacon_chain == QUICKNET_CHAIN.hash,
+        "is_drand": sale.waits_for_drand,
         "freezes": format_time(sale.freezes_at, sale.campaign.time_zone),
         "proof_data": {
             "sale": sale.code,

@@ -353,7 +353,7 @@ def _over_page(request: HttpRequest, code: str) -> HttpResponse:
             "commitment": sale.commitment,
             "commits": sale.commits_entries,
             "beacon": sale.beacon_chain,
-            "is_drand": sale.beacon_chain == QUICKNET_CHAIN.hash,
+            "is_drand": sale.waits_for_drand,
             "freezes": format_time(sale.freezes_at, zone),
             "code": sale.code,
             "limit": sale.limit or sale.campaign.limit,
