@@ -289,7 +289,7 @@ def _migrate(*app: str) -> None:
 
 def _migrate_to(name: str) -> None:
     """Goes to a version, forwards or back. `manage.py migrate` cannot name one that is replaced."""
-    executor = MigrationExecutor(connections[DATABASE])
+    executor: Any = MigrationExecutor(connections[DATABASE])
     executor.loader = _SingleMigrations(connections[DATABASE])
     plan = executor.migration_plan([("flashsale", name)])
     before = executor._create_project_state(with_applied_migrations=True)
