@@ -2,16 +2,40 @@
 
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Protocol
 
 from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.fact_rules import AnyRuleSet
 from flashsale.rules.review.suspicion import Order, rules_for, score_orders, suspicious
-from simulation.review_crowd import SimulatedOrder, simulate_sale
+from simulation import review_crowd, second_crowd
+from simulation.review_crowd import SimulatedOrder, SimulatedSale
 from simulation.review_crowd.judging import Judgement
+
+
+class SimulateSale(Protocol):
+    """Makes the sale of a seed."""
+
+    def __call__(self, seed: int, *, orders: int) -> SimulatedSale:
+        """One sale with this number of orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """A crowd that was imagined independently of the others, and its seeds for making rules and for judging them."""
+
+    name: str
+    simulate_sale: SimulateSale
+    development_seeds: range
+    judging_seeds: range
+
+
+FIRST = Crowd("first", review_crowd.simulate_sale, review_crowd.DEVELOPMENT_SEEDS, review_crowd.JUDGING_SEEDS)
+SECOND = Crowd("second", second_crowd.simulate_sale, second_crowd.DEVELOPMENT_SEEDS, second_crowd.JUDGING_SEEDS)
+CROWDS: Mapping[str, Crowd] = {crowd.name: crowd for crowd in (FIRST, SECOND)}
 
 
 def as_orders(made: Sequence[SimulatedOrder]) -> Iterator[Order]:
@@ -56,14 +80,14 @@ class JudgingResult:
     peak_mib: int = 0
 
 
-def judge(*, seeds: Sequence[int], orders: int, rules: AnyRuleSet) -> JudgingResult:
-    """Simulates and scores one sale for each seed."""
+def judge(*, seeds: Sequence[int], orders: int, rules: AnyRuleSet, crowd: Crowd = FIRST) -> JudgingResult:
+    """Simulates and scores one sale of a crowd for each seed."""
     result = JudgingResult()
     for seed in seeds:
-        sale = simulate_sale(seed, orders=orders)
+        sale = crowd.simulate_sale(seed, orders=orders)
         scored = list(as_orders(sale.orders))
         began = time.process_time()
-        found = suspicious(score_orders(scored, rules, limit=sale.terms.limit), rules_for(rules, len(scored)))
+        found = suspicious(score_orders(scored, rules, limit=sale.limit), rules_for(rules, len(scored)))
         took = time.process_time() - began
         result.score_s += took
         result.slowest_s = max(result.slowest_s, took)

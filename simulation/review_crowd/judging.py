@@ -210,7 +210,7 @@ def _judge_sale(sale: SimulatedSale, flagged: frozenset[str]) -> Judgement:
         before = households.get(truth.household, (truth.kind, False))[1]
         households[truth.household] = (truth.kind, before or hit)
     for ring, (orders, found, units, units_found) in sums.items():
-        result.rings.append(RingResult(kind_of[ring], orders, found, units, units_found, sale.terms.limit))
+        result.rings.append(RingResult(kind_of[ring], orders, found, units, units_found, sale.limit))
     result.households.update(kind for kind, _ in households.values())
     result.households_touched.update(kind for kind, touched in households.values() if touched)
     return result

@@ -3,6 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+ORDERS_MIN, ORDERS_MAX = 200, 100_000
+
+
+def check_size(orders: int) -> None:
+    """Raises ValueError for a number of orders that no crowd simulates."""
+    if not ORDERS_MIN <= orders <= ORDERS_MAX:
+        raise ValueError(f"a simulated sale has {ORDERS_MIN} to {ORDERS_MAX:,} orders, not {orders}")
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -79,10 +87,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSale:
-    """One sale: `truth` has an entry for each order's id, and no order shows it."""
+    """One sale with its limit of units for one buyer. `truth` has an entry for each order's id; no order shows it."""
 
     seed: int
-    terms: Terms
+    limit: int
     orders: Sequence[SimulatedOrder]
     truth: Mapping[str, Truth]
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from flashsale.rules.identity import Axis, canonical_value
 from simulation.review_crowd import honest_homes, honest_places
-from simulation.review_crowd.orders import Draft, SimulatedOrder, SimulatedSale, Terms, Truth
+from simulation.review_crowd.orders import Draft, SimulatedOrder, SimulatedSale, Terms, Truth, check_size
 from simulation.review_crowd.ring_kinds import rings
 from simulation.review_crowd.terms import terms_of
 from simulation.review_crowd.town import Town
 
-ORDERS_MIN, ORDERS_MAX = 200, 100_000
 Honest = Callable[[Town], Iterator[Draft]]
 # Who buys, share of the honest orders, mean number of orders of a group.
 HONEST: tuple[tuple[Honest, float, float], ...] = (
@@ -30,8 +29,7 @@ def simulate_sale(seed: int, *, orders: int = 10_000) -> SimulatedSale:
     """One sale with exactly `orders` paid orders. The same seed and number give the same sale; the terms follow from
     the seed alone. Raises ValueError for a number out of bounds.
     """
-    if not ORDERS_MIN <= orders <= ORDERS_MAX:
-        raise ValueError(f"a simulated sale has {ORDERS_MIN} to {ORDERS_MAX:,} orders, not {orders}")
+    check_size(orders)
     rng = random.Random(f"review crowd {seed} {orders}")
     town = Town(rng, terms_of(seed, orders=orders))
     drafts = _within_limit(rings(town, orders=round(orders * town.terms.ring_share)), set())
@@ -82,7 +80,7 @@ def _in_line(town: Town, drafts: list[Draft], seed: int) -> SimulatedSale:
     ids = rng.sample(range(10**8, 10**9), len(orders))
     by_time = sorted(range(len(orders)), key=lambda at: (orders[at].paid_ms, ids[at]))
     truth: dict[str, Truth] = {f"{ids[at]}": truths[at] for at in by_time}
-    return SimulatedSale(seed, terms, [_named(orders[at], f"{ids[at]}") for at in by_time], truth)
+    return SimulatedSale(seed, terms.limit, [_named(orders[at], f"{ids[at]}") for at in by_time], truth)
 
 
 def _indexes(town: Town, drafts: list[Draft]) -> list[int]:

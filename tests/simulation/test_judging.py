@@ -1,6 +1,7 @@
 """`manage.py judge_review`: runs the review's rules on simulated sales and prints what they find and whom they hurt."""
 
 import json
+from collections import Counter
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,14 +9,15 @@ from django.core.management import CommandError, call_command
 from flashsale.rules.identity import Axis
 from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
-from simulation import review_judging
+from simulation import review_judging, second_crowd
 from simulation.review_crowd import DEVELOPMENT_SEEDS, simulate_sale
+from simulation.review_crowd.terms import terms_of
 from tests.samples import WHOLE
 
 
 def test_an_order_reaches_the_rules_with_the_values_that_its_channel_sends() -> None:
     sale = simulate_sale(1, orders=500)
-    assert sale.terms.blind_channel == "mi-store"
+    assert terms_of(1, orders=500).blind_channel == "mi-store"
     for made, order in zip(sale.orders, review_judging.as_orders(sale.orders), strict=True):
         missing = {Axis.DEVICE, Axis.NETWORK} if made.channel == "mi-store" else set()
         missing |= {Axis.PAYMENT} if made.payment is None else set()
@@ -45,15 +47,40 @@ def test_the_command_prints_tables_markdown_or_json_and_exits_1_when_an_aim_is_m
     assert sum(row["orders"] for row in document["kinds"]) == 500
     assert list(document["sales"]) == ["4"]
     text, again = _printed(capsys, "--markdown")
-    assert (text.splitlines()[0], again) == ("| measure | all sales | worst sale | aim |  |", held)
-    assert "kind of people" in _printed(capsys)[0]
+    sales = "Crowd: first. Seeds: 4. Orders in each sale: 500."
+    assert text.splitlines()[:3] == [sales, "", "| measure | all sales | worst sale | aim |  |"]
+    assert again == held
+    text = _printed(capsys)[0]
+    assert text.splitlines()[0] == sales
+    assert "kind of people" in text
     for wrong, why in (
         (("--orders", "199"), "not 199"),
         (("--seeds", "1,1"), "each once"),
         (("--seeds", "x"), "such as"),
+        (("--seeds", ""), "such as"),
+        (("--crowd", "third"), "'first', 'second'"),
     ):
         with pytest.raises(CommandError, match=why):
             call_command("judge_review", *wrong)
+
+
+def test_the_command_judges_the_crowd_that_it_is_told_and_says_which_one(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (
+        json.loads(_printed(capsys, "--json")[0]),
+        json.loads(_printed(capsys, "--crowd=second", "--json")[0]),
+    )
+    assert (first["crowd"], second["crowd"]) == ("first", "second")
+    assert "mailfarm" not in {row["kind"] for row in first["kinds"]}
+    truth = second_crowd.simulate_sale(4, orders=500).truth
+    assert {row["kind"]: row["orders"] for row in second["kinds"]} == Counter(one.kind for one in truth.values())
+    assert _printed(capsys, "--crowd", "second")[0].startswith("Crowd: second. Seeds: 4. ")
+
+
+def test_each_crowd_has_seeds_that_only_judge() -> None:
+    for crowd in review_judging.CROWDS.values():
+        assert set(crowd.development_seeds).isdisjoint(crowd.judging_seeds)
+    assert review_judging.SECOND.development_seeds == range(1, 13)
+    assert review_judging.SECOND.judging_seeds == range(5000, 5012)
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_sale_and_another_seed_another_one() -> Non
     first = simulate_sale(7, orders=600)
     assert first == simulate_sale(7, orders=600)
     other = simulate_sale(8, orders=600)
-    assert first.terms != other.terms
+    assert terms_of(7, orders=600) != terms_of(8, orders=600)
     assert {one.phone for one in first.orders}.isdisjoint(one.phone for one in other.orders)
     assert (len(first.orders), len(first.truth)) == (600, 600)
     for wrong in (199, 100_001):
@@ -62,7 +62,7 @@ def test_every_kind_of_people_is_there_in_its_size(sales: list[SimulatedSale]) -
         for (kind, _), size in sizes.items():
             assert size <= MOST.get(kind, 60)
             rings[kind] += size
-        share, planned = sum(sizes.values()) / 3000, sale.terms.ring_share
+        share, planned = sum(sizes.values()) / 3000, terms_of(sale.seed, orders=3000).ring_share
         # The last ring may go beyond the share by its own size, which is at most a sixth of it.
         assert planned * 0.95 <= share <= planned * 1.2
         honest.update(truth.kind for truth in sale.truth.values() if not truth.ring)
@@ -77,6 +77,8 @@ def test_every_kind_of_people_is_there_in_its_size(sales: list[SimulatedSale]) -
 
 def test_the_limit_and_the_line_hold_for_every_order(sales: list[SimulatedSale]) -> None:
     for sale in sales:
+        terms = terms_of(sale.seed, orders=3000)
+        assert sale.limit == terms.limit
         for axis, values in (
             (Axis.PHONE, [one.phone for one in sale.orders]),
             (Axis.EMAIL, [one.email for one in sale.orders]),
@@ -85,18 +87,18 @@ def test_the_limit_and_the_line_hold_for_every_order(sales: list[SimulatedSale])
         by_index = sorted(sale.orders, key=lambda one: one.index)
         assert all(a.index < b.index and a.entered_ms <= b.entered_ms for a, b in pairwise(by_index))
         assert len({one.number for one in sale.orders}) == 3000
-        skus = {model.sku for model in sale.terms.models}
+        skus = {model.sku for model in terms.models}
         for one in sale.orders:
-            assert 1 <= one.quantity <= sale.terms.limit
+            assert 1 <= one.quantity <= sale.limit
             assert one.sku in skus
             assert 0 <= one.entered_ms < one.called_ms < one.reserved_ms < one.paid_ms
-            assert one.called_ms >= sale.terms.opened_ms
+            assert one.called_ms >= terms.opened_ms
             assert canonical_value(Axis.ADDRESS, one.address)
             assert one.network is None or canonical_value(Axis.NETWORK, one.network)
-            if one.entered_ms >= sale.terms.opened_ms:
+            if one.entered_ms >= terms.opened_ms:
                 assert one.number == one.index, "who enters after the opening has the number of the entering"
-        later = max(one.entered_ms for one in sale.orders) >= sale.terms.opened_ms
-        assert later == (sale.terms.latecomers > 0)
+        later = max(one.entered_ms for one in sale.orders) >= terms.opened_ms
+        assert later == (terms.latecomers > 0)
 
 
 def test_sales_differ_in_limit_pace_models_and_share_of_rings() -> None:
@@ -157,7 +159,7 @@ def _by_hand() -> SimulatedSale:
         for at, (one, truth) in enumerate(zip(sale.orders, truths, strict=False))
     ]
     truth = {one.id: truth for one, truth in zip(orders, truths, strict=True)}
-    return SimulatedSale(77, replace(sale.terms, limit=2), orders, truth)
+    return SimulatedSale(77, 2, orders, truth)
 
 
 def _judged(*flagged: str) -> Judgement:

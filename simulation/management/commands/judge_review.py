@@ -14,12 +14,11 @@ from rich.table import Column, Table
 from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
-from simulation.review_crowd import DEVELOPMENT_SEEDS, JUDGING_SEEDS, ORDERS_MAX, ORDERS_MIN
+from simulation.review_crowd import ORDERS_MAX, ORDERS_MIN
 from simulation.review_crowd.judging import KIND_AIM, Judgement, KindResult
-from simulation.review_judging import JudgingResult
+from simulation.review_judging import CROWDS, JudgingResult
 
 GENERATIONS: dict[int, AnyRuleSet] = {1: DEFAULT_RULE_SET, 2: DEFAULT_FACT_RULES}
-SEEDS = f"{JUDGING_SEEDS[0]}-{JUDGING_SEEDS[-1]}"
 VERDICTS = {True: "held", False: "missed", None: ""}
 MEASURES = ("measure", "all sales", "worst sale", "aim", "")
 KINDS = ("kind of people", "orders", "flagged", "share", "households", "touched", "share")
@@ -37,12 +36,20 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Seeds, number of orders and output format."""
+        """Crowd, seeds, number of orders and output format."""
+        parser.add_argument(
+            "--crowd",
+            choices=CROWDS,
+            default="first",
+            help="who buys in the sales; the second crowd was written without knowledge of the rules and of "
+            "the first one (default: %(default)s)",
+        )
+        judging = " or ".join(f"{_span(crowd.judging_seeds)} ({name} crowd)" for name, crowd in CROWDS.items())
+        making = " or ".join(_span(crowd.development_seeds) for crowd in CROWDS.values())
         parser.add_argument(
             "--seeds",
-            default=SEEDS,
-            help=f"such as 7 or 1-5 or 3,9 (the default is {SEEDS}, which are for judging only; make rules with "
-            f"{DEVELOPMENT_SEEDS[0]} to {DEVELOPMENT_SEEDS[-1]})",
+            help=f"such as 7 or 1-5 or 3,9 (the default is {judging}, which are for judging only; make rules with "
+            f"{making})",
         )
         parser.add_argument(
             "--orders", type=int, default=10_000, help="confirmed orders in each sale (default: %(default)s)"
@@ -62,21 +69,24 @@ class Command(BaseCommand):
         """Simulates, prints the tables, and exits 1 if an aim is missed."""
         if not ORDERS_MIN <= options["orders"] <= ORDERS_MAX:
             raise CommandError(f"--orders must be between {ORDERS_MIN} and {ORDERS_MAX:,}, not {options['orders']}.")
-        rules = GENERATIONS[options["generation"]]
-        result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=rules)
+        crowd, rules = CROWDS[options["crowd"]], GENERATIONS[options["generation"]]
+        seeds = _span(crowd.judging_seeds) if options["seeds"] is None else options["seeds"]
+        result = review_judging.judge(seeds=_seeds(seeds), orders=options["orders"], rules=rules, crowd=crowd)
+        sales = f"Crowd: {crowd.name}. Seeds: {seeds}. Orders in each sale: {options['orders']:,}."
         if options["json"]:
-            print(
-                json.dumps(
-                    result.judgement.as_document() | {"score_s": round(result.score_s, 2), "peak_mib": result.peak_mib},
-                    indent=1,
-                )
-            )
+            costs = {"score_s": round(result.score_s, 2), "peak_mib": result.peak_mib}
+            print(json.dumps({"crowd": crowd.name} | result.judgement.as_document() | costs, indent=1))
         elif options["markdown"]:
-            print("\n\n".join("\n".join(_markdown(*table)) for table in _tables(result.judgement)))
+            print("\n\n".join((sales, *("\n".join(_markdown(*table)) for table in _tables(result.judgement)))))
         else:
+            print(sales)
             _print(result)
         if not result.judgement.held:
             sys.exit(1)
+
+
+def _span(seeds: range) -> str:
+    return f"{seeds[0]}-{seeds[-1]}"
 
 
 def _seeds(text: str) -> list[int]:
