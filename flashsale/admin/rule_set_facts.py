@@ -34,8 +34,8 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("The most points for a small group, without the facts about made-up identities."),
     ),
     "office_most": (
-        gettext_lazy("phone numbers of a firm"),
-        gettext_lazy("The most points that phone numbers in a row give at one shared place."),
+        gettext_lazy("what a firm hands out"),
+        gettext_lazy("The most points that a mail domain, a network and phone numbers in a row give together."),
     ),
     "orders_worth": (
         gettext_lazy("orders that count"),

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashsale.rules import identity
-from flashsale.rules.address import parse_house
 from flashsale.rules.identity import (
     AXIS_ID,
     CANON_VERSIONS,
@@ -24,6 +23,7 @@ from flashsale.rules.identity import (
     message_address,
 )
 from flashsale.rules.review import clues
+from flashsale.rules.review.houses import parse_house
 
 PEPPER = b"pepper of at least sixteen bytes"
 SALT = b"salt of campaign"

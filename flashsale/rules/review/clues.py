@@ -8,16 +8,17 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Protocol
 
 from disposable_email_domains import blocklist
 from rapidfuzz import fuzz
 
-from flashsale.rules.address import House, canonical_address, parse_house
+from flashsale.rules.address import canonical_address
 from flashsale.rules.identity import Axis, BadValue, canonical_value
+from flashsale.rules.review.houses import House, group_by_house, parse_house
 from flashsale.rules.review.rule_set import Kind
 
 # At most so many different addresses with one house number are compared with a new one. Otherwise a crowd that writes
@@ -28,6 +29,13 @@ _PUBLIC = (
     "icloud.com proton.me protonmail.com pm.me fastmail.com aol.com gmx.com mail.com zoho.com yandex.com"
 )
 _PROVIDERS = frozenset(_PUBLIC.split())
+# They forward mail from mailboxes of random letters, which people use so that shops do not learn their own.
+_RELAYS = (
+    "privaterelay.appleid.com mozmail.com relay.firefox.com duck.com passmail.net passmail.com passinbox.com "
+    "simplelogin.com simplelogin.co slmail.me aleeas.com silomails.com 8alias.com 8shield.net dralias.com anonaddy.com "
+    "anonaddy.me addy.io addymail.com 33mail.com"
+)
+_FORWARDERS = frozenset(_RELAYS.split())
 _TITLES = {"bpk", "bapak", "ibu", "sdr", "sdri", "h", "hj", "dr", "ir"}
 _SAME_NAMES = {"m": "muhammad", "moh": "muhammad", "muh": "muhammad", "mohammad": "muhammad", "mohamad": "muhammad"}
 
@@ -84,7 +92,12 @@ def mail_pattern(email: str) -> str:
 def own_domain(email: str) -> str:
     """The domain of a mailbox; empty when it belongs to a public provider such as Gmail."""
     domain = mailbox(email).rpartition("@")[2]
-    return "" if domain in _PROVIDERS else domain
+    return "" if domain in _PROVIDERS or domain in _FORWARDERS else domain
+
+
+def is_relayed(email: str) -> bool:
+    """Whether a mailbox forwards to another one, so that its letters say nothing about its owner."""
+    return email.casefold().rpartition("@")[2] in _FORWARDERS
 
 
 @lru_cache(maxsize=4096)
@@ -100,113 +113,15 @@ def name_words(name: str) -> str:
     return " ".join(sorted(word for word in words if word not in _TITLES))
 
 
-def address_clusters(
-    buyers: Mapping[str, BuyerContact],
-    rule_set: Likeness,
-    *,
-    joined: bool = False,
-    texts: Mapping[str, str] | None = None,
-) -> Clusters:
-    """Orders to the same house: the numbers are equal and the words similar.
-
-    Addresses without a house number are in one cluster only when their canonical texts are equal. With `joined`, two
-    houses are one if an address is similar to both and their numbers agree: one person leaves the district out, another
-    one the city.
-    """
-    houses = _Houses(rule_set)
-    texts = canonical_addresses(buyers) if texts is None else texts
-    known = {text: houses.id_of(text) for text in dict.fromkeys(texts.values())}
-    if joined:
-        same = houses.joined(known)
-        known = {text: None if id_ is None else same.get(id_, id_) for text, id_ in known.items()}
-    return {id_: text if known[text] is None else known[text] for id_, text in texts.items()}
+def houses(buyers: Mapping[str, BuyerContact]) -> dict[str, House]:
+    """What the address of each order says about its house."""
+    read = {address: parse_house(address) for address in {buyer.address for buyer in buyers.values()}}
+    return {id_: read[buyer.address] for id_, buyer in buyers.items()}
 
 
-class _Houses:
-    """The different houses so far. The id of a house is its position in the sequence."""
-
-    def __init__(self, rule_set: Likeness) -> None:
-        self._similar = rule_set.near_address
-        self._houses: list[House] = []
-        self._parsed: dict[str, House | None] = {}
-        self._blocks: dict[str, dict[tuple[str, str], list[int]]] = defaultdict(lambda: defaultdict(list))
-
-    def id_of(self, text: str) -> int | None:
-        """The id of the house that a text names; None when it names no house."""
-        house = self._parsed[text] = parse_house(text)
-        if house is None:
-            return None
-        block, quarter = self._blocks[house.number], _quarter(house)
-        # An address without RT and RW may be in any quarter.
-        keys = dict.fromkeys((quarter, ("", ""))) if all(quarter) else dict.fromkeys((quarter, *block))
-        candidates = (id_ for key in keys for id_ in block.get(key, ()))
-        found = next((id_ for id_ in islice(candidates, COMPARED_MAX) if self._same(house, self._houses[id_])), None)
-        if found is None:
-            found = len(self._houses)
-            self._houses.append(house)
-            block[quarter].append(found)
-        elif house.labelled.keys() - self._houses[found].labelled.keys():
-            # This address has a number that the earlier ones left out. It counts from now on.
-            before = self._houses[found]
-            self._houses[found] = replace(before, labelled=house.labelled | before.labelled)
-            if _quarter(self._houses[found]) != _quarter(before):
-                block[_quarter(self._houses[found])].append(found)
-        return found
-
-    def joined(self, known: Mapping[str, int | None]) -> dict[int, int]:
-        """Houses that are another one under a second spelling: the id of the other one by theirs."""
-        same: dict[int, int] = {}
-        streets: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for id_, house in enumerate(self._houses):
-            streets[house.number][house.street].append(id_)
-
-        def root(id_: int) -> int:
-            while id_ in same:
-                id_ = same[id_]
-            return id_
-
-        for text, first in known.items():
-            named = self._parsed[text]
-            if named is None or first is None:
-                continue
-            near = (
-                id_
-                for street, ids in islice(streets[named.number].items(), COMPARED_MAX)
-                if fuzz.ratio(named.street, street, score_cutoff=self._similar)
-                for id_ in islice(ids, COMPARED_MAX)
-                if id_ != first and self._same(named, self._houses[id_])
-            )
-            for id_ in near:
-                kept, other = root(first), root(id_)
-                if other != kept and self._houses[kept].numbers_agree_with(self._houses[other]):
-                    same[max(kept, other)] = min(kept, other)
-        return {id_: root(id_) for id_ in same}
-
-    def _same(self, one: House, other: House) -> bool:
-        # Streets first: most houses with one number stand in another street, and this comparison is the cheapest.
-        if not fuzz.ratio(one.street, other.street, score_cutoff=self._similar) or not one.numbers_agree_with(other):
-            return False
-        if not one.others or not other.others or not set(one.others).isdisjoint(other.others):
-            return True
-        return any(fuzz.ratio(a, b, score_cutoff=self._similar) for a in one.others for b in other.others)
-
-
-def _quarter(house: House) -> tuple[str, str]:
-    return house.labelled.get("rt", ""), house.labelled.get("rw", "")
-
-
-def canonical_addresses(buyers: Mapping[str, BuyerContact]) -> dict[str, str]:
-    """The canonical text of each address. To make it is half of the work with addresses."""
-    return {id_: canonical_address(buyer.address) for id_, buyer in buyers.items()}
-
-
-def odd_addresses(buyers: Mapping[str, BuyerContact], texts: Mapping[str, str] | None = None) -> set[str]:
-    """Orders whose address has a word that no other address has: a typing error, or a word that was made up.
-
-    `texts` are the canonical addresses, if they are known.
-    """
-    known = canonical_addresses(buyers) if texts is None else texts
-    words = {id_: set(re.findall(r"[^\W\d_]{2,}", text)) for id_, text in known.items()}
+def odd_addresses(buyers: Mapping[str, BuyerContact]) -> set[str]:
+    """Orders whose address has a word that no other address has: a typing error, or a word that was made up."""
+    words = {id_: set(re.findall(r"[^\W\d_]{2,}", canonical_address(buyer.address))) for id_, buyer in buyers.items()}
     counts = Counter(word for own in words.values() for word in own)
     return {id_ for id_, own in words.items() if any(counts[word] == 1 for word in own)}
 
@@ -250,14 +165,10 @@ def email_clusters(buyers: Mapping[str, BuyerContact], value: Callable[[str], st
 
 
 def clusters(
-    buyers: Mapping[str, BuyerContact],
-    rule_set: Likeness,
-    *,
-    joined: bool = False,
-    texts: Mapping[str, str] | None = None,
+    buyers: Mapping[str, BuyerContact], rule_set: Likeness, read: Mapping[str, House] | None = None
 ) -> dict[Kind, Clusters]:
-    """All clusters of contact data by kind. Their names depend on the sequence of `buyers`."""
-    addresses = address_clusters(buyers, rule_set, joined=joined, texts=texts)
+    """All clusters of contact data by kind. `read` are the houses of the addresses, if they are known."""
+    addresses = group_by_house(houses(buyers) if read is None else read, rule_set.near_address)
     return {
         Kind.ADDRESS: addresses,
         Kind.NAME: name_clusters(buyers, addresses, rule_set),

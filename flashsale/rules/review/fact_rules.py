@@ -74,7 +74,8 @@ class FactRuleSet:
     """The most points for a group that is no larger than relatives for whom one person orders, without the facts about
     identities that were made in a row."""
     office_most: int
-    """The most points that phone numbers in a row give at one shared place, because firms hand out such numbers."""
+    """The most points that a mail domain, a network and phone numbers in a row give together anywhere but at a private
+    home, because firms and schools hand them out."""
     orders_worth: int
     """A fact of many orders gives the points of this many, so that a large honest place gets no more by its size."""
     free_people: int
@@ -250,7 +251,7 @@ DEFAULT_FACT_RULES = FactRuleSet(
         # The rest of a house reaches the threshold by this alone.
         Fact.REST_OF_HOUSE: 55, Fact.KNOWN_RING: 30,
     },
-    home_most=20, friends_most=30, relatives_most=40, office_most=20, orders_worth=12,
+    home_most=20, friends_most=30, relatives_most=40, office_most=30, orders_worth=12,
     free_people=2, shared_points=8, free_size=6, size_points=5,
     # Sixteen people at a house that names no reason have the most points; an office may hide behind one network.
     # Such a house needs other facts as well, and so does a family.

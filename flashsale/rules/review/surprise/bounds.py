@@ -14,6 +14,8 @@ ONE_OF = (
 together, who pays faster than a person does so at one pace, and who owns a domain forms its mailboxes by one scheme."""
 OF_A_HOME = frozenset({Fact.ONE_DEVICE, Fact.ONE_PAYMENT, Fact.ONE_NETWORK, Fact.SAME_NAME})
 """What people of one home share."""
+OF_A_FIRM = frozenset({Fact.OWN_DOMAIN, Fact.ONE_NETWORK, Fact.PHONES_IN_A_ROW})
+"""What a firm or a school hands out: mailboxes, a network, telephone numbers."""
 OF_FRIENDS = frozenset({Fact.SAME_MODEL, Fact.SAME_CHANNEL, Fact.ONE_NETWORK, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER})
 """What people agree on who know each other."""
 OF_RELATIVES = (
@@ -33,6 +35,7 @@ OF_RELATIVES = (
 class Where:
     """Where the parcels of a group go, and whether its people show that they know each other.
 
+    `own_doors` says that each parcel goes to another home: a neighbour or a phone shop may have ordered for them.
     `quarter` says that only a quarter brought them together, `wide` that they are more people than a home has, at a
     place that names no reason.
     """
@@ -40,6 +43,7 @@ class Where:
     one_door: bool
     at_home: bool
     quarter: bool
+    own_doors: bool
     acquainted: bool
     wide: bool
 
@@ -50,7 +54,9 @@ def capped(rules: FactRuleSet, units: dict[Fact, float], where: Where, size: int
     for one, other in ONE_OF:
         if one in found and other in found:
             del found[min((one, other), key=lambda fact: found[fact])]
-    if ((where.one_door and where.acquainted) or where.quarter) and Fact.PHONES_IN_A_ROW in found:
+    if not where.at_home and not where.quarter:
+        _bound(found, OF_A_FIRM, rules.office_most)
+    if where.quarter and Fact.PHONES_IN_A_ROW in found:
         found[Fact.PHONES_IN_A_ROW] = min(found[Fact.PHONES_IN_A_ROW], rules.office_most / 10)
     if where.at_home:
         _bound(found, OF_A_HOME, rules.home_most)
@@ -58,6 +64,8 @@ def capped(rules: FactRuleSet, units: dict[Fact, float], where: Where, size: int
         _bound(found, OF_FRIENDS, rules.place_friends_most if where.wide else rules.friends_most)
     if (where.at_home and where.acquainted) or size <= rules.free_size:
         _bound(found, OF_RELATIVES, rules.home_relatives_most if where.at_home else rules.relatives_most)
+    if where.own_doors:
+        _bound(found, OF_RELATIVES, rules.home_relatives_most)
     return found
 
 

@@ -3,10 +3,12 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from math import exp, log10
 from typing import TYPE_CHECKING
 
 from flashsale.rules.review.findings import Value
+from flashsale.rules.review.houses import HINTS
 from flashsale.rules.review.rule_set import Kind
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ PEOPLE_AT_A_DOOR = 30
 _REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
 # Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
 _NAMES = (
-    "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung "
+    "kost kos kosan kontrakan asrama wisma mess pondok pesantren ponpes kampus universitas univ institut politeknik "
+    "akademi fakultas sekretariat bem himpunan sekolah smk sma smp sdn man mts kantor dinas balai pt cv bank koperasi "
+    "yayasan rsud rsu klinik puskesmas masjid gereja gedung "
     "menara tower graha plaza mall mal agen indomaret alfamart alfamidi jne jnt sicepat ninja "
     "anteraja loker pickup hotel apartemen apartment apt rusun kondominium"
 )
@@ -56,7 +60,7 @@ class Doors:
 
     def _read(self, door: Hashable, members: Sequence[int]) -> None:
         addresses = [buyer.address for at in members if (buyer := self._people[at].orders[0].buyer)]
-        names = sum(not _PLACES.isdisjoint(_WORDS.findall(address.casefold())) for address in addresses)
+        names = sum(_names_a_place(address) for address in addresses)
         domains = (str(self._people[at].values.get(Kind.MAIL_DOMAIN, "")) for at in members)
         names = max(names, sum(is_registered(domain) for domain in domains))
         if names * 4 >= len(members):
@@ -103,6 +107,12 @@ class Doors:
                 expected = (counts.total() - counts[quarter] + 1) / max(1, elsewhere) * here
                 found = max(found, -log10(_at_least(counts[quarter], expected)) - log10(len(self._busy)))
         return found
+
+
+def _names_a_place(address: str) -> bool:
+    """Whether an address says that people share it. A school or a shop beside the house does not count."""
+    words = _WORDS.findall(address.casefold())
+    return any(word in _PLACES and before not in HINTS for before, word in pairwise(["", *words]))
 
 
 def is_registered(domain: str) -> bool:

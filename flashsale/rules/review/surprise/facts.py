@@ -88,6 +88,7 @@ def _where(crowd: Crowd, group: Group, people: Sequence[Person]) -> Where:
         one_door=one_door,
         at_home=one_door and len(crowd.having[Kind.ADDRESS, people[0].door]) <= crowd.rules.private_people,
         quarter=quarter,
+        own_doors=not quarter and 10 * len(doors) >= 9 * len(people),
         acquainted=_know_each_other(crowd, people, one_door=one_door, quarter=quarter),
         wide=(one_door or quarter) and named * 4 < len(people) and len(people) > crowd.rules.free_size,
     )

@@ -93,16 +93,25 @@ def _all(crowd: Crowd) -> Iterator[tuple[Sequence[int], frozenset[Anchor]]]:
     for tree in forest.trees():
         yield tree, frozenset({Anchor.PERSONAL})
     yield from _shared_places(crowd)
-    for doors in crowd.doors.quarters():
-        if len(doors) > 1:
-            near = [at for door in doors for at in crowd.having[Kind.ADDRESS, door] if not crowd.people[at].allowed]
-            yield near, frozenset({Anchor.AREA})
+    for near in _areas(crowd):
+        yield near, frozenset({Anchor.AREA})
     for (kind, _value), members in crowd.having.items():
         if kind is Kind.NETWORK and len(members) >= MEMBERS_MIN:
             if len(members) <= crowd.rules.few_people:
                 yield members, frozenset({Anchor.NETWORK})
             for run in _runs(crowd, members):
                 yield run, frozenset({Anchor.NETWORK, Anchor.RUN})
+
+
+def _areas(crowd: Crowd) -> Iterator[list[int]]:
+    """The people of the busy houses of a quarter, and those of the homes of one street in a neighbourhood."""
+    for doors in crowd.doors.quarters():
+        if len(doors) > 1:
+            yield [at for door in doors for at in crowd.having[Kind.ADDRESS, door] if not crowd.people[at].allowed]
+    for members in crowd.lanes.values():
+        homes = [at for at in members if not crowd.people[at].allowed and crowd.is_home(crowd.people[at].door)]
+        if len({crowd.people[at].door for at in homes}) > 1:
+            yield homes
 
 
 def _personal(crowd: Crowd) -> Iterator[tuple[Sequence[int], Anchor]]:

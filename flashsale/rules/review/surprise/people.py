@@ -8,10 +8,15 @@ from math import log10
 from flashsale.rules.review import clues
 from flashsale.rules.review.fact_rules import FactRuleSet
 from flashsale.rules.review.findings import Order, PersonKey, Value, person_key
+from flashsale.rules.review.houses import group_by_lane
 from flashsale.rules.review.rule_set import Kind
 from flashsale.rules.review.surprise import mailboxes
 from flashsale.rules.review.surprise.doors import Doors, is_registered
 
+_OF_ONE_PERSON = (Kind.DEVICE, Kind.PAYMENT, Kind.MAIL_DOMAIN)
+_STRANGERS_MIN = 3
+# More people share a carrier's network, and more still a pattern of mailboxes.
+_FEW, _MANY = 40, 200
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
 
@@ -56,10 +61,13 @@ class Crowd:
             by_person.setdefault(person_key(order), []).append(order)
         self.people = [Person(at, own) for at, own in enumerate(by_person.values())]
         self.having: dict[Value, list[int]] = defaultdict(list)
+        self.lanes: dict[Hashable, list[int]] = defaultdict(list)
+        """The buyers in each street of a neighbourhood, whatever their house."""
         self.counts: dict[str, Counter[Hashable]] = defaultdict(Counter)
         self.lengths: Counter[Hashable] = Counter()
         self._of_a_house: dict[str, bool] = {}
         self._read_values()
+        self._forget_what_strangers_share()
         # How many people share a value of each kind with somebody.
         self.sharing = Counter[Kind]()
         for (kind, _value), people in self.having.items():
@@ -71,9 +79,10 @@ class Crowd:
     def _read_values(self) -> None:
         buyers = {own.orders[0].id: own.orders[0].buyer for own in self.people}
         known = {id_: buyer for id_, buyer in buyers.items() if buyer}
-        texts = clues.canonical_addresses(known)
-        alike = clues.clusters(known, self.rules, joined=True, texts=texts)
-        self.odd = clues.odd_addresses(known, texts)
+        houses = clues.houses(known)
+        alike = clues.clusters(known, self.rules, houses)
+        self.odd = clues.odd_addresses(known)
+        lanes = group_by_lane(houses, self.rules.near_address)
         for person in self.people:
             first = person.orders[0]
             person.values = {Kind(axis.value): digest for axis, digest in first.traits.items()}
@@ -83,6 +92,45 @@ class Crowd:
             person.allowed = any(order.allowed for order in person.orders)
             for value in person.values.items():
                 self.having[value].append(person.at)
+            if first.id in lanes:
+                self.lanes[lanes[first.id]].append(person.at)
+
+    def _forget_what_strangers_share(self) -> None:
+        """Removes devices, payments and mail domains that do not lead to one person in this sale.
+
+        A print may be that of a common phone, and a domain that of a provider. The people of such a value share nothing
+        else. One such value may belong to a ring that hides all else; several of a kind are the kind's way.
+        """
+        for kind in _OF_ONE_PERSON:
+            alone = {
+                value: rest
+                for (one, value), people in self.having.items()
+                if one is kind and len(people) >= _STRANGERS_MIN
+                for rest in [[at for at in people if not self._shares_more(at, people, kind)]]
+                if 2 * len(rest) > len(people)
+            }
+            if len(alone) < _STRANGERS_MIN:
+                continue
+            for value, rest in alone.items():
+                for at in rest:
+                    del self.people[at].values[kind]
+                self.having[kind, value] = [at for at in self.having[kind, value] if at not in set(rest)]
+
+    def _shares_more(self, at: int, people: Sequence[int], kind: Kind) -> bool:
+        """Whether a person shares more than this kind of value with another one of these people."""
+        own = self.people[at].values
+        for other in people:
+            if other == at:
+                continue
+            values = self.people[other].values
+            for shared, value in own.items():
+                if shared is not kind and values.get(shared) == value and self._is_personal(shared, value):
+                    return True
+        return False
+
+    def _is_personal(self, kind: Kind, value: Hashable) -> bool:
+        """Whether so few people share a value that it says something about them."""
+        return len(self.having[kind, value]) <= (_FEW if kind is Kind.NETWORK else _MANY)
 
     def _read_traits(self) -> None:
         alphabet = mailboxes.Alphabet(own.orders[0].buyer.name for own in self.people if own.orders[0].buyer)
@@ -102,9 +150,10 @@ class Crowd:
                     # Strangers share a provider, and colleagues share the domain of their house.
                     "own_domain": "" if of_the_house else own_domain,
                 }
-                if not is_registered(own_domain):
+                relayed = clues.is_relayed(order.buyer.email)
+                if not is_registered(own_domain) and not relayed:
                     traits["odd_mailbox"] = mailboxes.is_odd(order.buyer, alphabet)
-                if of_the_house:
+                if of_the_house or relayed:
                     person.values.pop(Kind.MAIL_PATTERN, None)
                 else:
                     traits["shape"] = mailboxes.shape(order.buyer.email)
@@ -133,6 +182,10 @@ class Crowd:
             "reserve": Paces([own.reserve for own in self.people if own.reserve is not None]),
             "pay": Paces([own.pay for own in self.people if own.pay is not None]),
         }
+
+    def is_home(self, door: Hashable) -> bool:
+        """Whether no more people than a home has order to a door, and none of them names a shared place."""
+        return len(self.having[Kind.ADDRESS, door]) <= self.rules.private_people and door not in self.doors.named
 
     def _is_of_a_house(self, domain: str) -> bool:
         """Whether a mail domain is that of a firm or a school: registered, or most of its people are at one door.
