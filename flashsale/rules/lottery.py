@@ -424,8 +424,13 @@ def _json(text: str, what: str) -> dict[str, Any]:
         data = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"{what} is not usable JSON: {error}") from error
+    if isinstance(data, list):
+        raise Unusable(f"{what} is a list; save one of its objects as a file")
     if not isinstance(data, dict):
         raise Unusable(f"{what} is not a JSON object")
+    if {"title", "status", "detail"} <= set(data):
+        # RFC 9457: what the site answers, for example, before a sale is drawn.
+        raise Unusable(f"{what} is an error message of the site: {data['detail'] or data['title']}")
     return data
 
 
@@ -553,7 +558,8 @@ def _checks_of_beacon(sale: Transcript, chain: Chain) -> Iterator[Check]:
         return
     named, round_, signature, randomness = sale.drand
     expected = "drand's chain quicknet" if chain == QUICKNET_CHAIN else f"the chain {chain.hash} of your file"
-    yield Check(named == chain.hash, f"the beacon is of {expected}", "kind")
+    another = "" if named == chain.hash or chain != QUICKNET_CHAIN else " (for another chain, name its file: --chain)"
+    yield Check(named == chain.hash, f"the beacon is of {expected}{another}", "kind")
     if sale.frozen_at is None:
         unsaid = f"the round {round_:,} follows from the freeze (the file does not say when that was)"
         yield Check(None, unsaid, "round")

@@ -150,6 +150,14 @@ def test_verifier_calls_unusable_a_transcript_with(fault: str, tmp_path: Path) -
     assert error.startswith("unusable: ")
 
 
+def test_verifier_says_what_it_got_instead_of_a_transcript(tmp_path: Path) -> None:
+    early = {"type": "/problems/not_drawn", "title": "The sale is not drawn yet", "status": 404, "detail": ""}
+    _, _, error = verify_json(tmp_path, early)
+    assert error == "unusable: the transcript is an error message of the site: The sale is not drawn yet\n"
+    _, _, error = verify_json(tmp_path, [published()])
+    assert error == "unusable: the transcript is a list; save one of its objects as a file\n"
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"version": 1, "version": 1}', b'{"version": ' + b"1" * 5000 + b"}"],

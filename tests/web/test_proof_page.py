@@ -20,7 +20,7 @@ ENGLISH = {"Accept-Language": "en"}
 WITH_OTHER = "a person who had the key of this source and the secret could know the order before"
 OTHER_SOURCE, DRAND = "randomness of another source", "public randomness (drand)"
 ONLY_SECRET, WITH_ROOT = "the number of tickets at the opening", "the fingerprint of all tickets at the freeze"
-NO_BEACON, WITH_BEACON = "this sale uses no public randomness", "not even we could know or choose it"
+NO_BEACON, WITH_BEACON = "this sale uses no public randomness", "not even we can know or choose it"
 
 
 def text(client: Client, sale: Sale, page: str) -> str:
