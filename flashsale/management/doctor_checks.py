@@ -385,6 +385,7 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     web.private_files,
     work.celery,
     work.backups,
+    work.relays,
     missing_accounts,
     staff.staff,
 )

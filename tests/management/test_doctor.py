@@ -29,7 +29,8 @@ from flashsale.management.doctor import redis as redis_checks
 from flashsale.management.doctor.check import Check
 from flashsale.models import Campaign
 from simulation.processes import free_port
-from tests.factories import poco_campaign
+from tests.beacons import CHAIN, Relay
+from tests.factories import lobby_sale, poco_campaign
 from tests.mail_server import mail_server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -363,3 +364,16 @@ def test_codes_and_settings_that_cannot_work_are_a_problem(settings: Settings) -
     fails(doctor_checks._codes(), "sms: no connection to 127.0.0.1")
     settings.FLASHSALE_REFUSALS = ["FLASHSALE_DEMO is on."]
     fails(doctor_checks._mode(), "FLASHSALE_DEMO is on.")
+
+
+def test_relays_that_give_no_signed_round_are_a_problem_of_a_sale_that_waits_for_one(settings: Settings) -> None:
+    with Relay() as relay:
+        settings.FLASHSALE_BEACON_RELAYS, settings.FLASHSALE_BEACON_CHAIN = (relay.url,), CHAIN
+        lobby_sale(draw_version=2)
+        assert (work.relays().ok, work.relays().found) == (True, "not asked: no sale waits for public randomness")
+        sale = lobby_sale(draw_version=2, beacon="drand")
+        assert (work.relays().ok, work.relays().found) == (True, f"{relay.url}: a signed round")
+        for relay.mode in ("late", "wrong"):
+            fails(work.relays(), f"{relay.url}: no signed round", "FLASHSALE_BEACON_RELAYS", sale.code)
+        settings.FLASHSALE_BEACON_RELAYS = (f"http://127.0.0.1:{free_port()}",)
+        fails(work.relays(), "no signed round", sale.code)

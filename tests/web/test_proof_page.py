@@ -17,7 +17,7 @@ from tests.factories import Shopper, draft_sale, end_now, lobby_sale, open_now, 
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ENGLISH = {"Accept-Language": "en"}
-WITH_OTHER = "a person who had the key of this source and the secret could know the order before"
+WITH_OTHER = "a person who has the key of this source and the secret can know the order before"
 OTHER_SOURCE, DRAND = "randomness of another source", "public randomness (drand)"
 ONLY_SECRET, WITH_ROOT = "the number of tickets at the opening", "the fingerprint of all tickets at the freeze"
 NO_BEACON, WITH_BEACON = "this sale uses no public randomness", "not even we can know or choose it"

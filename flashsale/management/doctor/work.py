@@ -1,4 +1,4 @@
-"""What works in the background: Celery, mail, backups."""
+"""What works in the background: Celery, mail, backups, the relays of drand."""
 
 import time
 from collections.abc import Iterator
@@ -13,12 +13,18 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from flashsale.gate import bridge
 from flashsale.management.doctor.check import Check, in_production
-from flashsale.models import Record
+from flashsale.models import Record, Sale
+from flashsale.providers import beacon
+from flashsale.rules.lottery import round_after
+from flashsale.rules.states import SaleState
 
 PING_S = 2.0
 # A beat starts this task every two seconds.
 BEAT_TASK, BEAT_SEEN_S = "flashsale.tasks.tick_sales", 5.0
+# A round this old is at every relay.
+ROUND_AGO_S = 120
 BACKUP_EVERY, TRIED_EVERY = timedelta(hours=26), timedelta(days=31)
 
 
@@ -128,3 +134,24 @@ def _ago(at: Any) -> str:
         return "never"
     hours = (timezone.now() - at).total_seconds() / 3600
     return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:.0f} days ago"
+
+
+def relays() -> Check:
+    """Whether a relay gives a signed round, if a sale is planned that waits for one. Nothing replaces such a round."""
+    name, expected = "relays of drand", "a relay of FLASHSALE_BEACON_RELAYS that gives a signed round"
+    try:
+        waiting = Sale.objects.exclude(beacon="").filter(frozen_at=None)
+        codes = list(waiting.exclude(state__in=(SaleState.CLOSED, SaleState.CALLED_OFF)).values_list("code", flat=True))
+    except (DatabaseError, ImproperlyConfigured):
+        codes = []  # the check of PostgreSQL says why
+    if not codes:
+        return Check(name, True, "not asked: no sale waits for public randomness", expected)
+    known = beacon.chain()
+    found = bridge.run(beacon.signature_of(known, round_after(int(time.time()) - ROUND_AGO_S, known)))
+    asked = ", ".join(settings.FLASHSALE_BEACON_RELAYS)
+    fix = (
+        "let the doors and workers reach a relay (port 443, DNS), or name other relays of the chain in "
+        f"FLASHSALE_BEACON_RELAYS. Without one, a sale is called off an hour after its opening: {', '.join(codes[:5])}"
+    )
+    told = f"{asked}: {'a signed round' if found else 'no signed round'}"
+    return Check(name, found is not None, told, expected, "" if found else fix)
