@@ -1,6 +1,7 @@
 """Addresses as people type them name one house or two. A reseller who varies an address does not get a new house."""
 
 import random
+import time
 
 import pytest
 
@@ -101,6 +102,20 @@ def test_a_street_of_a_neighbourhood_has_all_its_houses_and_none_of_another_neig
     assert len({found[f"{at}"] for at in range(3)}) == 1
     assert found["3"] != found["0"]
     assert "4" not in found, "an address without a neighbourhood is in none"
+
+
+def test_a_crowd_that_writes_nonsense_costs_a_time_that_grows_with_its_size() -> None:
+    """Each is compared with a bounded number of houses, and by a bounded number of words."""
+    chance = random.Random(1)
+    spent = []
+    for size in (200, 600):
+        words = ["".join(chance.choices("abcdefghij", k=5)) for _ in range(12 * size)]
+        nonsense = [f"jl mawar no 5 rt 1/2 {' '.join(words[at::size])}" for at in range(size)]
+        known = {f"{at}": parse_house(address) for at, address in enumerate(nonsense)}
+        began = time.process_time()
+        assert len(set(group_by_house(known, 80).values())) == size
+        spent.append(time.process_time() - began)
+    assert spent[1] < 6 * spent[0]
 
 
 def test_an_empty_or_odd_address_has_no_house() -> None:

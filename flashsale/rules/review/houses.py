@@ -9,6 +9,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from heapq import nsmallest
+from itertools import islice
 from math import log
 from typing import Any
 
@@ -18,7 +20,9 @@ from flashsale.rules.address import ROMAN, plain_address
 
 # At most so many houses with one number and one street are compared with an address. More are nonsense that a crowd
 # writes, which would otherwise cost the square of its size.
-COMPARED_MAX = 200
+COMPARED_MAX = 100
+# So many words of an address may be misspelt. More would cost the square of their number for each pair of houses.
+_MISSPELT_MAX = 6
 # So much of the weight of the shorter text must be in the longer one. Without a house number it is so much of the
 # longer one, because a neighbourhood has fifty houses.
 _AGREE, _AGREE_WITHOUT_NUMBER = 0.5, 0.8
@@ -300,10 +304,8 @@ class _Groups:
         return best
 
     def _candidates(self, house: House) -> Iterable[int]:
-        found = (
-            at for key in _misspellings(house.street) for at in self._at.get((house.number, key), ())[:COMPARED_MAX]
-        )
-        return dict.fromkeys(found)
+        found = (at for key in _misspellings(house.street) for at in self._at.get((house.number, key), ()))
+        return dict.fromkeys(islice(found, COMPARED_MAX))
 
     def _agreement(self, one: House, other: House) -> float:
         """How much of the weight of the words agrees; 0 if it is too little, or if a number differs."""
@@ -312,12 +314,15 @@ class _Groups:
         if not one.words or not other.words:
             return 0.01 if one.number else 0.0
         both = sum(self._weights[word] for word in one.words & other.words)
-        left, right = one.words - other.words, other.words - one.words
+        left, right = self._heaviest(one.words - other.words), self._heaviest(other.words - one.words)
         both += sum(self._weights[word] for word in left if any(self._are_alike(word, near) for near in right))
         sizes = [sum(self._weights[word] for word in house.words) for house in (one, other)]
         exact = bool(one.number) or bool(one.rt and one.rt == other.rt and one.rw == other.rw)
         share = both / (min(sizes) if exact else max(sizes))
         return share if share >= (_AGREE if exact else _AGREE_WITHOUT_NUMBER) else 0.0
+
+    def _heaviest(self, words: frozenset[str]) -> list[str]:
+        return nsmallest(_MISSPELT_MAX, words, key=lambda word: (-self._weights[word], word))
 
     def _are_alike(self, one: str, other: str) -> bool:
         if one == other:

@@ -46,7 +46,7 @@ const draw = (() => {
   return { number, commitment, seed, sha256, bytes, hex, bigEndian };
 })();
 
-/* Numbers and estimates. */
+/* Estimates. */
 const page = ({ language, currency }) => {
   const count = (value) => value.toLocaleString(language);
   const money = (amount) => amount.toLocaleString("id", { style: "currency", currency, maximumFractionDigits: 0 });
@@ -130,7 +130,7 @@ const page = ({ language, currency }) => {
     clearTimeout(timer);
     if (!answer) throw { title: texts.unsent, again: true, after: 0 };
     const { ok, status, headers } = answer;
-    // 202: the payment has its turn later.
+    // The payment has its turn later.
     if (ok && data && status !== 202) return data;
     const wait = headers.get("Retry-After");
     const until = Date.parse(wait) - (Date.parse(headers.get("Date")) || Date.now());
