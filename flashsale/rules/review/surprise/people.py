@@ -15,7 +15,7 @@ from flashsale.rules.review.surprise.doors import Doors, is_registered
 
 _OF_ONE_PERSON = (Kind.DEVICE, Kind.PAYMENT, Kind.MAIL_DOMAIN)
 _STRANGERS_MIN = 3
-# More people share a carrier's network, and more still a pattern of mailboxes.
+# More people share a carrier's network, and more still a pattern of mailboxes or a provider.
 _FEW, _MANY = 40, 200
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
@@ -102,19 +102,18 @@ class Crowd:
         else. One such value may belong to a ring that hides all else; several of a kind are the kind's way.
         """
         for kind in _OF_ONE_PERSON:
-            alone = {
-                value: rest
-                for (one, value), people in self.having.items()
-                if one is kind and len(people) >= _STRANGERS_MIN
-                for rest in [[at for at in people if not self._shares_more(at, people, kind)]]
-                if 2 * len(rest) > len(people)
-            }
-            if len(alone) < _STRANGERS_MIN:
+            strangers: dict[Hashable, set[int]] = {}
+            for (one, value), people in self.having.items():
+                if one is kind and _STRANGERS_MIN <= len(people) <= _MANY:
+                    alone = {at for at in people if not self._shares_more(at, people, kind)}
+                    if 2 * len(alone) > len(people):
+                        strangers[value] = alone
+            if len(strangers) < _STRANGERS_MIN:
                 continue
-            for value, rest in alone.items():
-                for at in rest:
+            for value, alone in strangers.items():
+                for at in alone:
                     del self.people[at].values[kind]
-                self.having[kind, value] = [at for at in self.having[kind, value] if at not in set(rest)]
+                self.having[kind, value] = [at for at in self.having[kind, value] if at not in alone]
 
     def _shares_more(self, at: int, people: Sequence[int], kind: Kind) -> bool:
         """Whether a person shares more than this kind of value with another one of these people."""
