@@ -85,7 +85,7 @@ def test_each_crowd_has_seeds_that_only_judge() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rules", "precision", "recall"), [(DEFAULT_RULE_SET, 0.80, 0.35), (DEFAULT_FACT_RULES, 0.93, 0.70)], ids=["1", "2"]
+    ("rules", "precision", "recall"), [(DEFAULT_RULE_SET, 0.80, 0.30), (DEFAULT_FACT_RULES, 0.93, 0.70)], ids=["1", "2"]
 )
 def test_rings_are_found_and_few_honest_people_are_flagged(rules: AnyRuleSet, precision: float, recall: float) -> None:
     """The lowest acceptable values. The seed of the short form is neither for development nor for judging."""
