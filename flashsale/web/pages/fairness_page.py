@@ -126,7 +126,7 @@ def entering_table(data: Mapping[str, Any]) -> Table:
     """Units by when their buyers entered: equal bars mean that coming earlier was no advantage."""
     quarters = [row for row in data["by_entering"] if row["part"] != "later"]
     people, bought = (sum(row[name] for row in quarters) for name in ("people", "bought"))
-    # A buyer of two units would make the quarters differ more than this comparison says.
+    # If buyers may have two units, the quarters differ more by chance than this calculation says.
     comparable = data["headline"] is not None and data["headline"]["most"] == 1
     rows = [
         (
