@@ -277,7 +277,7 @@ def _concentration(data: Mapping[str, Any]) -> Table:
 
 
 def _several(row: Mapping[str, Any] | None) -> str | None:
-    """The part of the units that belongs to holders of several units. None if it was not counted, or for one to four."""
+    """The part of the units that belongs to holders of several units. None if not counted, or for one to four."""
     if row is None or row["units"] is None or not row["of"]:
         return None
     return f"{number_format(100 * row['units'] / row['of'], 1)} %"
