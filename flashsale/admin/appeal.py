@@ -96,7 +96,7 @@ class AppealDecision(Action):
         return [*statements, *(evidence.evidence_table(row.case.evidence) for row in rows[:1])]
 
     def who_decides(self) -> str:
-        """Tells a person who took part before the click, not only after it."""
+        """Shown before the click, so that a person who took part in the cancellation does not try in vain."""
         return _("Only a person who neither proposed nor approved the cancellation can decide.")
 
     def perform(self, *, row: Appeal, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002

@@ -111,7 +111,7 @@ def changes_tables(sale: Sale) -> list[Table]:
 
 
 def draw_texts(sale: Sale) -> list[str]:
-    """What the kind of the draw means when the sale is published; nothing for a sale without a line of ours."""
+    """What the kind of the draw means for a sale that is published. Empty for a sale that has no line of ours."""
     if not sale.allocations.filter(mode=AllocationMode.LINE).exists():
         return []
     if not sale.commits_entries:

@@ -123,9 +123,9 @@ def _doors(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
 
 
 def _beacons(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
-    """Sales whose entries or whose public randomness are late.
+    """Sales whose entries or public randomness are late.
 
-    Both happen where the settings name another chain than the sale has declared.
+    Both can be late when the settings name another chain than the sale has declared.
     """
     near = Sale.objects.filter(draw_version=VERSION_2, entries_frozen_at=None, state__in=RUNNING)
     for sale in near.filter(opens_at__lt=now + FREEZE_LEAD_MAX):

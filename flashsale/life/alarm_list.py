@@ -101,8 +101,8 @@ _KINDS = (
         "freeze_late",
         _("The tickets are not fixed"),
         _(
-            "%(sale)s: its lines were to freeze %(seconds)d s ago, and their entries are not committed. No numbers can "
-            "come before that."
+            "%(sale)s: its lines should have frozen %(seconds)d s ago, but their entries are not committed. Until they "
+            "are, the line cannot be drawn."
         ),
         _("The log of the doors, the database, Redis, and FLASHSALE_BEACON_CHAIN."),
         calm=0 * S,

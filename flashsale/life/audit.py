@@ -314,7 +314,7 @@ def _out_of_order(scope: Scope) -> Iterator[str]:
         if not commitment_holds(sale):
             yield f"{sale.code}: the secret does not match the commitment, or this server's key cannot decrypt it"
         for check in false_of(sale, leaves=scope.touched is None):
-            # The secret has its own sentence, and out_of_order tells of seeds.
+            # The lines above report the secret, and out_of_order reports the seeds.
             if check.name not in {"secret", "seeds"}:
                 yield f"{sale.code}: not true: {check.statement}"
         for line in sale.allocations.exclude(cohort=None):

@@ -132,7 +132,7 @@ async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | No
 
 def waited_too_long(card: SaleCard, figures: Survey) -> bool:
     """Whether the beacon is so late that the published rule ends the sale."""
-    # A server that does not know the declared chain cannot tell which round follows from the freeze.
+    # Without the declared chain, a server cannot calculate which round follows from the freeze.
     stuck = bool(card.beacon_chain) and not figures.seed and beacon.chain_of(card.beacon_chain) is None
     return (figures.waits or stuck) and figures.wall > waiting_ends_ms(card.opens_at, card.beacon_chain, figures.round)
 

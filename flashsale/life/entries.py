@@ -102,10 +102,10 @@ TILES: GateCache[tuple[str, int, int], tuple[bytes, bytes]] = GateCache()
 
 
 def declared_chain(card: SaleCard) -> lottery.Chain | None:
-    """The chain of the sale's beacon. None: this server does not know it.
+    """The chain of the sale's beacon. None: this server does not know the chain.
 
     A declared beacon is never replaced, not even by a setting. The round of another chain with the same number may be
-    an old one, so without the chain there is no freeze, either.
+    an old one. So a server that does not know the chain does not freeze the lines.
     """
     known = beacon.chain_of(card.beacon_chain)
     if known is None:
@@ -211,7 +211,7 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
         EntriesTile.objects.bulk_create(tiles, batch_size=TILES_AT_ONCE)
         store_crowd(line.pk, crowd)
         facts[line.code] = [len(states), entries.root, *counts]
-    # After all rows, because writing them takes time in which the round would come nearer.
+    # Read after all rows are written: writing takes time, and the round must come 30 s after the root is stored.
     row.entries_frozen_at = moment(-(-max(_clocks_ms()) // 1000) * 1000)
     if row.beacon_chain:
         known = beacon.chain_of(row.beacon_chain)
@@ -223,11 +223,11 @@ def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
 
 
 def _clocks_ms() -> tuple[int, int]:
-    """The clocks of Redis and of the database; ms since 1970. The freeze is at the later one, in whole seconds.
+    """The clocks of Redis and of the database, in ms since 1970. The later one gives the time of the freeze.
 
-    The round must be unknown when the root is public. By a clock that is behind, it would have come already, and a
-    person who sets that clock could choose the entries by it. A clock that is ahead only makes the line wait.
-    SQLite has no clock of its own.
+    The round must be unknown when the root is public. If a clock were behind and counted alone, the round would be
+    known already, and a person who sets this clock could choose the entries by the round. A clock that is ahead only
+    makes the line wait. SQLite has no clock of its own, so the clock of Redis stands for both.
     """
     redis_ms = bridge.run(wall_ms())
     return redis_ms, postgresql_ms() if connection.vendor == "postgresql" else redis_ms

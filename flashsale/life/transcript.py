@@ -1,7 +1,7 @@
-"""Transcript: what a drawn sale publishes of its draw, as PostgreSQL has it, and what of it is not true.
+"""The transcript that a drawn sale publishes, and which of its statements are false.
 
-Nothing is calculated again for it: the commitment, the cohorts and the seeds are those that the sale has used. So a
-change of these rows shows, to the audit and to every stranger.
+The transcript shows the stored rows: the commitment, the cohorts and the seeds that the sale has used. It calculates
+nothing again. So the audit, and every stranger, notices a change of these rows.
 """
 
 import json
@@ -14,7 +14,7 @@ from flashsale.providers import beacon
 from flashsale.rules import lottery
 from flashsale.rules.lottery import Check
 
-# A server that does not know the chain of a sale cannot check these.
+# The checks that need the chain of a sale. A server that does not know the chain cannot make them.
 OF_THE_CHAIN = frozenset({"kind", "round", "signature"})
 
 
@@ -36,16 +36,17 @@ def transcript_of(sale: Sale) -> dict[str, Any] | None:
 
 
 def entries_of(sale: Sale) -> list[Entries]:
-    """What the lines of a sale have committed to, in their order; empty before."""
+    """The committed entries of the lines of a sale, in the order of the lines; empty before the freeze."""
     return list(
         Entries.objects.filter(allocation__sale=sale).select_related("allocation").order_by("allocation__line_id")
     )
 
 
 def false_of(sale: Sale, *, leaves: bool) -> list[Check]:
-    """The statements about the draw of a published sale that are not true, as the verifier finds them.
+    """The false statements about the draw of a published sale, as the verifier finds them.
 
-    `leaves` hashes the stored entries again, too: seconds for a million. After an erasure there are none.
+    With `leaves`, the stored entries are hashed again, too. A million entries take seconds. An erased campaign has no
+    stored entries.
     """
     document = transcript_of(sale)
     if document is None:

@@ -297,7 +297,7 @@ class Sale(Frozen):
 
     @property
     def waits_for_drand(self) -> bool:
-        """Whether the order also follows from a round of drand's public chain, which no person could know before."""
+        """Whether the order also follows from a round of drand's public chain. No person knows it before it comes."""
         return self.beacon_chain == QUICKNET_CHAIN.hash
 
     @property

@@ -26,9 +26,9 @@ def chain() -> Chain:
 
 
 def chain_of(declared: str) -> Chain | None:
-    """The chain that a sale has declared, by its hash. None: this server does not know it.
+    """The chain that a sale has declared, by its hash. None: this server does not know the chain.
 
-    quicknet is always known, whatever the settings say now.
+    Every server knows quicknet, whatever its settings are.
     """
     return next((known for known in (chain(), QUICKNET_CHAIN) if known.hash == declared), None)
 

@@ -3,7 +3,7 @@
 The one spelling removes only differences that do not mean another house: case, punctuation, the words for street,
 alley and quarter, how RT and RW (neighbourhood numbers) are joined, leading zeros. Every number stays, in its order,
 because house 12 and house 14 are two families. Addresses with a typing error or a missing part stay different.
-The review, which decides nothing alone, compares houses (review/houses.py): there words may be similar.
+The review compares houses instead (review/houses.py). There, similar words are enough, because people decide.
 """
 
 import re

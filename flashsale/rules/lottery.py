@@ -15,10 +15,10 @@ So a person who knows the secret cannot choose entries by their numbers, because
 can still be made. The tree is that of RFC 9162, section 2.1.
 
 PROOF is a receipt as it was saved, or a JSON file with its members `leaf` and `proof`. DRAW is what the sale showed at
-/draw before the numbers: with it, the script finds another kind of draw, other entries and another round. The TILEs are
-all entries of a line, as /entries/0, /entries/1 … gave them: together they must give the root. The signature of drand
-is checked only where one of the packages pyblst and py_ecc is installed. CHAIN is what a relay of another chain answers
-at /info; without it only drand's chain quicknet is accepted.
+/draw before the numbers. With DRAW, the script finds another kind of draw, other entries and another round. The TILEs
+are all entries of a line, as /entries/0, /entries/1 … gave them. Together they must give the root. The signature of
+drand is checked only if one of the packages pyblst and py_ecc is installed. CHAIN is what a relay of another chain
+answers at /info. Without CHAIN, only drand's chain quicknet is accepted.
 """
 
 import argparse
@@ -297,7 +297,7 @@ class Transcript(NamedTuple):
 class Shown(NamedTuple):
     """What a sale showed of its draw at a moment, as somebody saved it.
 
-    `chain` is "" where the sale declared no beacon. `round`, `frozen_at` and `lines` are empty before the freeze.
+    `chain` is "" if the sale declared no beacon. `round`, `frozen_at` and `lines` are empty before the freeze.
     """
 
     sale: str | int
@@ -435,7 +435,7 @@ def _json(text: str, what: str) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    # Python reads NaN and Infinity, which are no JSON. Other programs refuse the file.
+    # Python reads NaN and Infinity, but they are not JSON, and other programs refuse the file.
     raise Unusable(f"{name} is not JSON")
 
 
@@ -573,9 +573,9 @@ def _checks_of_beacon(sale: Transcript, chain: Chain) -> Iterator[Check]:
 
 
 def checks_of_draw(sale: Transcript, shown: Shown) -> Iterator[Check]:
-    """Checks that a transcript keeps to what its sale showed before.
+    """Checks that a transcript agrees with what its sale showed before.
 
-    A person who makes up a transcript can make all of it fit together: only what was public before contradicts it.
+    A forged transcript can be without any contradiction in itself. Only what was public before contradicts it.
     """
     yield Check(shown.sale == sale.sale, "what was shown before is of the same sale", "file")
     yield Check(shown.commitment == sale.commitment, "the commitment is the one that was shown before", "secret")
@@ -665,7 +665,7 @@ def check_of_proof(sale: Transcript, *, line: str, index: int, proof: str) -> Ch
         raise Unusable("the proof is not an object with the members leaf and proof")
     nodes = [_bytes({"node": node}, "node", DIGEST_BYTES) for node in data["proof"]]
     root = root_of_proof(_bytes(data, "leaf", DIGEST_BYTES), index, found.cohort, nodes)
-    # A leaf is a hash, so it does not tell its ticket. A receipt says which one it is of.
+    # A leaf is a hash, so it does not show its ticket. The receipt names the ticket.
     told = {"sale": sale.sale, "line": line, "index": index, "cohort": found.cohort, "root": found.root.hex()}
     fits = all(name not in data or _same(data[name], value) for name, value in told.items())
     statement = f"line {line!r}: the entries have the leaf of the receipt at index {index:,}"
@@ -683,7 +683,8 @@ def _same(value: object, expected: object) -> bool:
 def check_of_entries(sale: Transcript, *, line: str, leaves: bytes) -> Check:
     """Checks that these leaves, 32 bytes each, are all entries of a line.
 
-    Anyone can compute the leaf of an index that was never given, so these are counted, too. Raises Unusable.
+    Anyone can compute the leaf of an index that was never given, so this check also counts these leaves. Raises
+    Unusable.
     """
     found = _with_root(sale, line)
     hashes = [leaves[at : at + DIGEST_BYTES] for at in range(0, len(leaves), DIGEST_BYTES)]

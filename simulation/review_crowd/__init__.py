@@ -4,7 +4,8 @@ The crowd knows nothing of the review's rules. It needs no Django and no server.
 assumes about people, with numbers and reasons.
 
 Seeds 1 to 59 are for development: rules may be made and tried on them. So are seeds 1000 to 1011, 2000 to 2011 and
-4000 to 4019, which have judged earlier rules. Seeds 6000 to 6011 are for judging only.
+4000 to 4019, which have judged earlier rules. Seeds 6000 to 6011 are for judging only, and so are seeds 6000 to 6019
+for small sales.
 """
 
 from simulation.review_crowd.orders import ORDERS_MAX, ORDERS_MIN, SimulatedOrder, SimulatedSale, Truth

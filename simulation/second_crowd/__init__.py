@@ -1,4 +1,4 @@
-"""A second crowd of simulated sales, with people and rings that somebody else imagined.
+"""A second crowd of simulated sales: other people and other rings than in simulation/review_crowd.
 
 It was written from facts about people and resellers, without knowledge of the rules or of the first crowd. So it shows
 whether a rule fits people, or only the first crowd. docs/review-crowd.md says what it assumes.

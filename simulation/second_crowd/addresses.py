@@ -23,9 +23,9 @@ _DISTRICT_WORDS = ("", "", "", "Kec. ", "Kec. ", "kec ", "Kecamatan ", None)
 class Style:
     """How one person types addresses.
 
-    `neighbourhood` is a row of a table; a number beyond it leaves the neighbourhood out. A word that is None leaves its
-    part out. `case` is t (title), l (lower), u (upper) or s (sentence). `slips` is the share of words with a slip.
-    `repeats_area` says that the person types what the channel adds anyway.
+    `neighbourhood` is a row of a table; a number beyond the table leaves the neighbourhood out. A word that is None
+    leaves its part out. `case` is t (title), l (lower), u (upper) or s (sentence). `slips` is the share of words with
+    a typing error. `short_for_market` says whether the person leaves out the area that a marketplace adds.
     """
 
     street_word: str
@@ -78,7 +78,7 @@ class Home:
 
 
 def new_style(dice: Dice, *, odd: bool = False) -> Style:
-    """The habits of one person. An odd speller makes a slip in every fourth word."""
+    """The habits of one person. An odd speller makes a typing error in every fourth word."""
     rng = dice.rng
     return Style(
         street_word=rng.choice(_STREET_WORDS),
@@ -98,7 +98,7 @@ def new_style(dice: Dice, *, odd: bool = False) -> Style:
 
 
 def mistyped(dice: Dice, text: str, share: float) -> str:
-    """The text with slips of the finger in a share of its longer words."""
+    """The text with typing errors in a share of its longer words."""
     if not share or len(text) < 4:
         return text
     return " ".join(

@@ -129,7 +129,7 @@ def _areas() -> list[tuple[float, list[Area]]]:
         areas = []
         for i, (district, quarters) in enumerate(_districts(rng, kind, listed)):
             for j, quarter in enumerate(quarters):
-                # Of Jakarta two digits are known, of other cities three.
+                # The table has the first two digits of the postcodes of Jakarta, and the first three of other cities.
                 rest = f"{(i * 13 + j * 3 + 10) % 10 ** (5 - len(post)):0{5 - len(post)}d}"
                 areas.append(Area(quarter, district, city, kind, province, region, post + rest))
         found.append((float(weight), areas))

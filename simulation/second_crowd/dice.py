@@ -1,4 +1,4 @@
-"""All chance of one sale of the second crowd, and its counter of ids."""
+"""The random draws of one sale of the second crowd, and its counter of ids."""
 
 import math
 import random
@@ -11,14 +11,14 @@ DIGITS, LETTERS = string.digits, string.ascii_lowercase
 
 
 class Dice:
-    """Draws for one sale. The order of the draws decides the sale: a draw more changes everything after it."""
+    """Random draws for one sale. Their order decides the sale: one draw more changes everything after it."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self._ids = 0
 
     def next_id(self, prefix: str) -> str:
-        """A new id, such as of a household. Draws nothing."""
+        """A new id, such as that of a household. It needs no random draw."""
         self._ids += 1
         return f"{prefix}{self._ids}"
 
@@ -27,7 +27,7 @@ class Dice:
         return self.rng.random() < share
 
     def by_weight(self, weights: Mapping[str, float]) -> str:
-        """A name, by its weight."""
+        """One of the names, each with the probability of its weight."""
         return self.rng.choices(list(weights), list(weights.values()))[0]
 
     def one(self, *texts: str) -> str:

@@ -7,7 +7,7 @@ from simulation.second_crowd.town import Town
 
 Maker = Callable[[Town], None]
 _SINGLE, _MOBILE = 0.285, 0.235
-# Who makes the orders of a group, and the share of these orders among the honest ones. Shares vary by sale.
+# The function that makes the orders of a group, and their share of all honest orders. Shares vary by sale.
 GROUPS: tuple[tuple[Maker, float], ...] = (
     (honest_homes.random_mailbox, 0.028), (honest_homes.odd_speller, 0.028), (honest_homes.collector, 0.010),
     (honest_homes.couple, 0.065), (honest_homes.family, 0.058), (honest_homes.large_family, 0.014),

@@ -17,12 +17,12 @@ from simulation.second_crowd.words import (
 
 
 def honest(town: Town, kind: str) -> Truth:
-    """The truth about a person who is a household of their own."""
+    """The truth about a person who lives in a household of one."""
     return Truth(kind, household=town.household())
 
 
 def single(town: Town) -> None:
-    """Any home, and everything of their own."""
+    """A person in any home, with a phone, device, mailbox and wallet of their own."""
     town.order(honest(town, "single"), town.places.home())
 
 
@@ -34,14 +34,14 @@ def single_mobile(town: Town) -> None:
 
 
 def random_mailbox(town: Town) -> None:
-    """A person whose mailbox looks made."""
+    """A person whose mailbox looks as if a program had made it."""
     name = town.names.full()
     home = town.places.home()
     town.order(honest(town, "random_mailbox"), home, name=name, email=town.mailboxes.odd(name))
 
 
 def odd_speller(town: Town) -> None:
-    """A person who makes a slip in every fourth word."""
+    """A person who makes a typing error in every fourth word."""
     town.order(honest(town, "odd_speller"), town.places.home(), odd=True)
 
 
@@ -123,7 +123,7 @@ class _Household:
         return self.town.networks.mobile("62812", home.area.region) if one else None
 
     def place_orders(self) -> None:
-        """All orders. One hand may paste the address of the first one."""
+        """The orders of all members. A member who orders for all may paste the address of the first order."""
         for moment in self.times:
             made = self.order(moment)
             if self.one_hand and self.town.dice.chance(0.6) and self.address is None:
@@ -148,7 +148,7 @@ def large_family(town: Town) -> None:
 
 
 def neighbours(town: Town) -> None:
-    """A lane or a street."""
+    """People of an alley, an estate, a village or a street."""
     kind = town.dice.one("gang", "gang", "perum", "perum", "village", "street")
     neighbours_of(town, "neighbours", town.places.home(kind=kind), town.rng.randint(3, 14))
 

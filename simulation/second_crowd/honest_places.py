@@ -62,7 +62,7 @@ def _kost(town: Town, kind: str, *, labelled: bool) -> None:
 
 
 def _size(town: Town, least: int, more: float, *, most: int) -> int:
-    """How many people of a place try: on average `more` above the least number."""
+    """How many people of a place try to buy: on average `more` above the least number, and at most `most`."""
     return min(most, least + int(town.rng.expovariate(1 / more)))
 
 
@@ -164,7 +164,7 @@ def _student_home(town: Town, faculty: Home, houses: list[Home], city: str) -> H
 
 
 def pickup_place(town: Town, *, labelled: bool) -> Home:
-    """A desk, a locker, a counter of a mall, or a cargo agent. Most people paste the text of the desk."""
+    """A desk, a locker, a counter of a mall, or a cargo agent. Most people paste the address text of the desk."""
     dice, rng = town.dice, town.rng
     if labelled:
         label = f"{rng.choice(DESKS)} {rng.choice(STREETS)}"

@@ -8,14 +8,14 @@ PAYING_S = {"card": 44, "wallet": 22, "va": 80, "qris": 52, "credit": 26, "shop"
 
 
 class Moments:
-    """Times in milliseconds from the opening of the lobby. `losers` are the entries of people who get no unit."""
+    """Times in milliseconds after the opening of the lobby. `losers` are the times of entries that get no unit."""
 
     def __init__(self, dice: Dice, terms: Terms) -> None:
         self._dice, self._rng, self._terms = dice, dice.rng, terms
         self.losers: list[float] = []
 
     def arrival(self, late: float | None = None) -> float:
-        """When a person comes who acts alone. `late` is the chance of coming after the opening."""
+        """When a person enters who acts alone. `late` is the probability of entering after the opening."""
         dice, rng, terms = self._dice, self._rng, self._terms
         if dice.chance(terms.late if late is None else late):
             while True:
@@ -34,7 +34,7 @@ class Moments:
                 return at
 
     def after(self, moment: float, median_ms: float, sigma: float) -> float:
-        """When a person comes who follows a message or a neighbour. In a scarce sale only the punctual get a unit."""
+        """When a person enters after a message or a neighbour. In a scarce sale, this is before the opening."""
         terms = self._terms
         last = terms.opened_ms if terms.scarce else terms.opened_ms + 0.8 * terms.sold_in_ms
         for _ in range(20):
@@ -44,14 +44,14 @@ class Moments:
         return max(1, terms.opened_ms - self._rng.random() * 20_000)
 
     def winners(self, people: int, boost: float = 1.0) -> int:
-        """How many people of an honest group end with an order: one at least."""
+        """How many people of an honest group get an order: one at least."""
         share = min(0.96, self._terms.called * min(0.95, self._terms.done * boost))
         return max(1, sum(self._dice.chance(share) for _ in range(people)))
 
     def together(
         self, people: int, winners: int, median_ms: float | None = None, sigma: float = 0.8, alone: float = 0.4
     ) -> list[float]:
-        """When the winners of a group enter. Some act at one moment; the share `alone` acts in its own time."""
+        """When the winners of a group enter. Some enter together; the share `alone` enters at times of its own."""
         first, median = self.arrival(), median_ms or self._dice.around(25_000, 0.6)
         times = [
             self.arrival() if self._dice.chance(alone) else self.after(first, median, sigma) for _ in range(people)

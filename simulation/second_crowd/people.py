@@ -47,7 +47,7 @@ def operator_of(phone: str) -> str:
 
 
 def plain(name: str) -> str:
-    """The letters of a name, in small ones."""
+    """The letters of a name, in lower case."""
     return re.sub(r"[^a-z]", "", name.lower())
 
 
@@ -155,7 +155,7 @@ class Phones:
         return base
 
     def _claimed(self, base: str, numbers: list[int]) -> list[str]:
-        """The numbers of the base's operator that are free. They are taken from now on."""
+        """The free numbers among these, of the operator of `base`. From now on they are taken."""
         free = [str(number) for number in numbers if str(number)[:5] == base[:5] and str(number) not in self._taken]
         self._taken.update(free)
         return free
@@ -255,7 +255,7 @@ class Mailboxes:
         return swapped + self._dice.one("xx", "zz", "chu", "oke", "id", "store", "official", "acc") + number
 
     def odd(self, name: str) -> str:
-        """A mailbox that looks made: relays, keys at random, the first mailbox that a phone shop sets up."""
+        """A mailbox that looks as if a program had made it: of a relay, of random letters, or made by a phone shop."""
         dice, rng = self._dice, self._rng
         kind = dice.by_weight({"relay": 0.3, "hide": 0.12, "mash": 0.25, "shop": 0.2, "moz": 0.05, "initials": 0.08})
         while True:

@@ -9,7 +9,7 @@ from simulation.second_crowd.people import operator_of
 from simulation.second_crowd.words import ESTATES, LANDMARKS, NAME_ENDS, NAME_STARTS, STREETS
 
 _STREET_ENDS = ("", "", "", " Raya", " I", " II", " III", " IV", " V", " Dalam", " Timur", " Utara")
-# A carrier's exits in the large regions. Small operators lead the traffic of a small region to a large one.
+# How many exits a carrier has in each large region. Small operators lead the traffic of a small region to a large one.
 _EXITS = {"jkt": 4, "jatim": 2, "jabar": 2, "jateng": 2}
 _NEXT_REGION = {"jabar": "jkt", "jateng": "jatim"}
 
@@ -22,7 +22,7 @@ class Places:
         self._weights = [dice.around(weight, 0.25) for weight, _ in AREAS]
 
     def area(self, city: str | None = None, *, rural: bool = False) -> Area:
-        """An area, by the city's weight or of one city. A rural one is sought 60 times."""
+        """An area of this city, or of a city by its weight. For a rural area, 60 areas are drawn at most."""
         rng = self._rng
         for _ in range(60):
             area = rng.choice(rng.choices(AREAS, self._weights)[0][1])
@@ -82,7 +82,7 @@ class Places:
         return home
 
     def in_room(self, home: Home, room: str | None = None) -> Home:
-        """The place with a room: one of 30, or this one."""
+        """The place with this room, or with one of 30 rooms at random."""
         return replace(home, room=self._dice.digits(1, 30) if room is None else room)
 
 

@@ -108,10 +108,10 @@ class RingAccounts:
         self._modem = dice.one("62812", "62813", "62857", "62878", "62896")
         self._vpn = rng.sample(town.networks.vpn, 2) if dice.chance(0.5) else [dice.network(), dice.network()]
         self._at_home = rng.uniform(0.7, 1)
-        rng.random()  # Decides nothing. It stays, so that the seeds give the same sales.
+        rng.random()  # The value is not used. The draw stays, so that the seeds give the same sales.
 
     def _sim_cards(self, size: int) -> list[str | None]:
-        """A number for each order; None where the person's own or a rented one is used."""
+        """A phone number for each order. None if the order uses a person's own or a rented number."""
         town, dice, way = self._town, self._town.dice, self._ways["sims"]
         phones: list[str | None] = [None] * size
         if way == "row":

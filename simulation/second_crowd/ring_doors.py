@@ -78,7 +78,7 @@ class RingDoors:
         return self._false_number(home, boss, market=market)
 
     def _either(self) -> Style:
-        """The ring's own style, or another one."""
+        """The ring's own style of addresses, or another style."""
         return self._style if self._town.dice.chance(0.5) else self._town.style()
 
     def _in_room(self, home: Home, *, market: bool) -> str:

@@ -1,4 +1,4 @@
-"""The kinds of rings of the second crowd: each ring draws its ways from the ways of its kind."""
+"""The kinds of rings of the second crowd. Each ring draws its methods at random from the methods of its kind."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ def _doors_by_size(low: float, high: float, *, least: int, most: int = 1000) -> 
 
 
 def _doors_of_small(rng: random.Random, size: int) -> int:
-    """Mostly one. Some dropshippers send every parcel straight to its customer."""
+    """Mostly one door. Some dropshippers send every parcel straight to its customer."""
     return rng.choices((1, 2, 3, size), (0.58, 0.17, 0.07, 0.18))[0]
 
 

@@ -26,7 +26,7 @@ class RingMoments:
         times.sort()
         town.moments.losers += (time for at, time in enumerate(times) if at not in winners)
         self.times = [time for at, time in enumerate(times) if at in winners]
-        # Whether hands go from door to door. The draw comes first in any case.
+        # Whether the hands go from door to door. The draw comes first, so that it is made for every way to enter.
         self.by_door = dice.chance(0.5) and entry in ("manual", "script")
 
     def _entries(self, way: str, accounts: int) -> list[float]:
@@ -102,7 +102,7 @@ class RingPace:
         self._town, self.way = town, way
         dice, rng = town.dice, town.rng
         self._bot_reaction, self._bot_paying = dice.around(380, 0.6), dice.around(1300, 0.6)
-        if way == "bot" and dice.chance(0.35):  # told to look like a person
+        if way == "bot" and dice.chance(0.35):  # the program is set to look like a person
             self._bot_reaction, self._bot_paying = rng.uniform(1500, 7000), rng.uniform(4000, 16_000)
         self._reaction_s, self._pay_factor = rng.uniform(3, 12), rng.uniform(0.55, 1.1)
         self._sigma = rng.uniform(0.22, 0.4)

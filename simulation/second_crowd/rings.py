@@ -135,7 +135,7 @@ def place_ring_orders(town: Town, *, orders: int) -> None:
         _fill(town, quotas, kind, quotas.shares[kind] * orders)
     while quotas.left >= 3:
         size, left = _size(town, "small"), quotas.left
-        # No rest may be too small for a ring.
+        # The orders that are left may not be too few for a ring.
         quotas.add("small", size if left - size >= 3 or size >= left else min(left, 5))
 
 

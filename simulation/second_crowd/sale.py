@@ -51,7 +51,7 @@ def _line(town: Town) -> list[float]:
 
 
 def _call(town: Town, line: list[float]) -> None:
-    """Draws the numbers of the cohort and calls the line in waves. Who enters late has the index as number."""
+    """Draws the numbers of the cohort and calls the line in waves. A late person's number is the index."""
     rng, terms = town.rng, town.terms
     opened = terms.opened_ms
     cohort = sum(time < opened for time in line)
@@ -84,7 +84,7 @@ def _serve_crews(drafts: list[Draft]) -> None:
         free = [0.0] * hands[crew]
         for draft in sorted(members, key=lambda draft: (draft.called_ms, draft.number)):
             hand = free.index(min(free))
-            # A hand puts another phone aside rather than lose a claim.
+            # A hand puts another phone aside if its claim window would end otherwise.
             start = min(max(draft.called_ms, free[hand]), draft.called_ms + _CLAIM_MS - draft.reaction_ms)
             draft.reserved_ms = start + draft.reaction_ms
             free[hand] = draft.reserved_ms + draft.paying_ms * 0.6

@@ -92,7 +92,7 @@ def terms_of(dice: Dice, *, seed: int, orders: int) -> Terms:
     late_mean, sold_in = rng.uniform(60, 500) * 1000, rng.uniform(4, 35) * MINUTE
     reaction, pay = rng.uniform(5, 9), rng.uniform(0.8, 1.3)
     skus, weights = _models(dice)
-    # The model with the best margin of resale.
+    # The model that brings the most profit at resale.
     ring_sku = skus[0] if dice.chance(0.7) else rng.choice(skus)
     channels = _channels(dice)
     return Terms(

@@ -1,4 +1,4 @@
-"""Addresses as people type them name one house or two. A reseller who varies an address does not get a new house."""
+"""Which addresses name one house, as people type them. A reseller who varies an address does not get a new house."""
 
 import random
 import time
@@ -105,7 +105,7 @@ def test_a_street_of_a_neighbourhood_has_all_its_houses_and_none_of_another_neig
 
 
 def test_a_crowd_that_writes_nonsense_costs_a_time_that_grows_with_its_size() -> None:
-    """Each is compared with a bounded number of houses, and by a bounded number of words."""
+    """An address is compared with a bounded number of houses, and by a bounded number of words."""
     chance = random.Random(1)
     spent = []
     for size in (200, 600):

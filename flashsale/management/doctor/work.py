@@ -23,7 +23,7 @@ from flashsale.rules.states import SaleState
 PING_S = 2.0
 # A beat starts this task every two seconds.
 BEAT_TASK, BEAT_SEEN_S = "flashsale.tasks.tick_sales", 5.0
-# A round this old is at every relay.
+# Every relay has a round that is this old.
 ROUND_AGO_S = 120
 BACKUP_EVERY, TRIED_EVERY = timedelta(hours=26), timedelta(days=31)
 
@@ -137,7 +137,7 @@ def _ago(at: Any) -> str:
 
 
 def relays() -> Check:
-    """Whether a relay gives a signed round, if a sale is planned that waits for one. Nothing replaces such a round."""
+    """Whether a relay gives a signed round. Asked only if a sale waits for a round, because nothing replaces it."""
     name, expected = "relays of drand", "a relay of FLASHSALE_BEACON_RELAYS that gives a signed round"
     try:
         waiting = Sale.objects.exclude(beacon="").filter(frozen_at=None)

@@ -29,7 +29,7 @@ _PUBLIC = (
     "icloud.com proton.me protonmail.com pm.me fastmail.com aol.com gmx.com mail.com zoho.com yandex.com"
 )
 _PROVIDERS = frozenset(_PUBLIC.split())
-# They forward mail from mailboxes of random letters, which people use so that shops do not learn their own.
+# Relays forward mail from mailboxes of random letters. People use them so that a shop does not learn their own mailbox.
 _RELAYS = (
     "privaterelay.appleid.com mozmail.com relay.firefox.com duck.com passmail.net passmail.com passinbox.com "
     "simplelogin.com simplelogin.co slmail.me aleeas.com silomails.com 8alias.com 8shield.net dralias.com anonaddy.com "
@@ -96,7 +96,7 @@ def own_domain(email: str) -> str:
 
 
 def is_relayed(email: str) -> bool:
-    """Whether a mailbox forwards to another one, so that its letters say nothing about its owner."""
+    """Whether a mailbox forwards to another one. Then its letters say nothing about its owner."""
     return email.casefold().rpartition("@")[2] in _FORWARDERS
 
 
@@ -167,7 +167,7 @@ def email_clusters(buyers: Mapping[str, BuyerContact], value: Callable[[str], st
 def clusters(
     buyers: Mapping[str, BuyerContact], rule_set: Likeness, read: Mapping[str, House] | None = None
 ) -> dict[Kind, Clusters]:
-    """All clusters of contact data by kind. `read` are the houses of the addresses, if they are known."""
+    """All clusters of contact data by kind. `read` has the house of each order, if the addresses are read already."""
     addresses = group_by_house(houses(buyers) if read is None else read, rule_set.near_address)
     return {
         Kind.ADDRESS: addresses,

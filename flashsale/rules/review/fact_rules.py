@@ -74,8 +74,8 @@ class FactRuleSet:
     """The most points for a group that is no larger than relatives for whom one person orders, without the facts about
     identities that were made in a row."""
     office_most: int
-    """The most points that a mail domain, a network and phone numbers in a row give together anywhere but at a private
-    home, because firms and schools hand them out."""
+    """The most points that a mail domain, a network and phone numbers in a row give together, because firms and schools
+    hand them out. It does not hold for a private home."""
     orders_worth: int
     """A fact of many orders gives the points of this many, so that a large honest place gets no more by its size."""
     free_people: int

@@ -1,8 +1,8 @@
-"""Which addresses name one house, although each person writes it in their own way.
+"""Finds the addresses that name one house, although people write them in different ways.
 
-House number, block, the number of the street and the neighbourhood (RT, RW) must be the same where both texts have
-them. The street may have a typing error. The other words must agree by weight: a word that few addresses of the sale
-have weighs more than the name of a city.
+The house number must be the same. Its letter, the block, the number of the street, the neighbourhood (RT, RW) and the
+region of the postcode must not differ where both texts have them. The street may have a typing error. The other words
+must agree by weight: a word that few addresses of the sale have weighs more than the name of a city.
 """
 
 import re
@@ -18,15 +18,16 @@ from rapidfuzz import fuzz
 
 from flashsale.rules.address import ROMAN, plain_address
 
-# At most so many houses with one number and one street are compared with an address. More are nonsense that a crowd
-# writes, which would otherwise cost the square of its size.
+# An address is compared with at most this many houses of one number and one street. More of them are nonsense, and the
+# work would grow with the square of their number.
 COMPARED_MAX = 100
-# So many words of an address may be misspelt. More would cost the square of their number for each pair of houses.
+# Typing errors are sought in this many words of an address, the heaviest ones. The work for each pair of houses grows
+# with the square of this number.
 _MISSPELT_MAX = 6
-# So much of the weight of the shorter text must be in the longer one. Without a house number it is so much of the
-# longer one, because a neighbourhood has fifty houses.
+# The share of the weight of the words that must agree: of the shorter text, or of the longer one if there is no house
+# number. The second rule is stricter, because a neighbourhood has fifty houses.
 _AGREE, _AGREE_WITHOUT_NUMBER = 0.5, 0.8
-# A word this short is another word when a letter differs.
+# A word of at most this many letters has no typing errors: with another letter it is another word.
 _SHORT = 4
 _POSTCODE_DIGITS = 5
 
@@ -41,7 +42,7 @@ _OTHERS = (
     "propinsi komplek kompleks komp kompl kplk kpl perum perumahan rt rw kp kampung kmp dsn dusun"
 )
 _LABELS = _ROOM | _NUMBER | _BLOCK | set(_OTHERS.split())
-# What stands near the house, for the courier. The word after each of these is left out as well.
+# These words tell the courier what stands near the house. The word after each of them is left out as well.
 _NEAR = (
     "titip up dekat dkt deket depan dpn samping smpg sebelah sblh belakang blkg seberang sebrang pagar pager cat warna "
     "patokan ada masuk"
@@ -53,10 +54,11 @@ _PARTS = {"raya", "dalam", "utara", "selatan", "timur", "barat", "tengah"}
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What an address says about its house. What it does not say is empty.
+    """What an address says about its house. A part that the address does not name is empty.
 
-    `letter` follows the number (9B); resellers add one, and few neighbours differ by it alone, so a missing one agrees.
-    `street` is the last word before the number; `street_number` belongs to the street (Kamboja 1 No. 14).
+    `letter` follows the number (9B). A missing letter agrees with every letter, because resellers add letters, and few
+    neighbours differ by the letter alone. `street` is the last word before the number. `street_number` belongs to the
+    street (Kamboja 1 No. 14).
     """
 
     number: str = ""
@@ -70,7 +72,10 @@ class House:
     words: frozenset[str] = frozenset()
 
     def may_be(self, other: "House") -> bool:
-        """Whether both texts say nothing different. The first two digits of a postcode are a region."""
+        """Whether the house numbers are the same, and no other number or letter differs that both texts have.
+
+        Of a postcode, only the first two digits count: they are a region.
+        """
         return self.number == other.number and not (
             (self.rt != other.rt and self.rt and other.rt)
             or (self.rw != other.rw and self.rw and other.rw)
@@ -86,7 +91,7 @@ class House:
         return House(**own | {"words": self.words | other.words})
 
     def fullness(self) -> tuple[Any, ...]:
-        """Sorts by how much the texts say, the fullest first."""
+        """A key that sorts houses by how much their texts say, the fullest first."""
         said = [getattr(self, field.name) for field in fields(self)]
         return (-sum(map(bool, said)), -len(self.words), *said[:-1], sorted(self.words))
 
@@ -103,7 +108,7 @@ def _parts(token: str) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Reads the tokens of one address from left to right. A number with a label counts more than one without."""
+    """Reads the tokens of one address from left to right. A number with a label is preferred to one without."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self._tokens = tokens
@@ -164,7 +169,7 @@ class _Reader:
         return self._token(at)[:1].isdecimal() or self._token(at) in _BEFORE_NUMBER
 
     def _is_block(self, at: int) -> bool:
-        """J16 No. 19, K22 22C, H/7, C 12: a letter and a number follow, so it is no word."""
+        """Whether a block stands here, not a word: a letter before a number (J16 No. 19, K22 22C, H/7, C 12)."""
         token = self._tokens[at]
         letters = token.rstrip("0123456789")
         if not letters.isalpha() or len(letters) > 2 or (letters == token and (len(token) > 1 or not self._words)):
@@ -202,7 +207,7 @@ class _Reader:
         return self._number(at, labelled=True) if self._token(at)[:1].isdecimal() else at
 
     def _number(self, at: int, *, labelled: bool) -> int:
-        """Reads the number of the house and its letter (9B, 9 B). What stands behind a stroke is inside the house."""
+        """Reads the number of the house and its letter (9B, 9 B). A number after a slash is a room inside the house."""
         number = self._tokens[at].rstrip(_LETTERS)
         letter, at = self._tokens[at][len(number) :], at + 1
         if not letter and self._is_letter(at):
@@ -248,21 +253,21 @@ class _Reader:
         return at + 1
 
     def _keep_street_number(self) -> None:
-        """A number that came before the house's belongs to the street."""
+        """Gives the number found so far to the street, because the number of the house comes after it."""
         if "number" in self._known and not self._labelled:
             self._known["street_number"] = self._known.pop("number")
 
 
 def group_by_house(houses: Mapping[str, House], near_word: int) -> dict[str, Hashable]:
-    """The house of each address as a number. What is not said agrees with everything.
+    """The house of each address, as a number. A part that an address does not name agrees, but for number and street.
 
-    `near_word` (0 to 100) says how similar two words must be. The sequence of the addresses changes nothing.
+    `near_word` (0 to 100) says how similar two words must be. The order of the addresses does not change the result.
     """
     return _Groups(houses.values(), near_word).of(houses)
 
 
 def group_by_lane(houses: Mapping[str, House], near_word: int) -> dict[str, Hashable]:
-    """The street of a neighbourhood of each address that says street, RT and RW, whatever the house."""
+    """The street and neighbourhood of each address that names street, RT and RW, as a number. The house is ignored."""
     lanes = {
         id_: replace(house, number=f"{house.rt}/{house.rw}", letter="", block="")
         for id_, house in houses.items()
@@ -283,12 +288,12 @@ class _Groups:
         self._at: dict[tuple[str, str], list[int]] = defaultdict(list)
 
     def of(self, houses: Mapping[str, House]) -> dict[str, Hashable]:
-        """The place of each house. The fullest texts come first, because the others are compared with them."""
+        """The position of each address's house. The fullest texts come first: the others are compared with them."""
         found = {house: self._add(house) for house in sorted(set(houses.values()), key=House.fullness)}
         return {id_: found[house] for id_, house in houses.items()}
 
     def _add(self, house: House) -> int:
-        """The place of the house that this text names; a new one if it names none so far."""
+        """The position of the house that this text names. If no known house agrees, the house is new."""
         best, most = -1, 0.0
         for at in self._candidates(house):
             agreement = self._agreement(house, self._houses[at])
@@ -308,7 +313,7 @@ class _Groups:
         return dict.fromkeys(islice(found, COMPARED_MAX))
 
     def _agreement(self, one: House, other: House) -> float:
-        """How much of the weight of the words agrees; 0 if it is too little, or if a number differs."""
+        """The share of the weight of the words that agrees. 0 if the share is too small, or if a number differs."""
         if not one.may_be(other) or not self._are_alike(one.street, other.street):
             return 0.0
         if not one.words or not other.words:
@@ -331,7 +336,7 @@ class _Groups:
 
 
 def _misspellings(word: str) -> Iterator[str]:
-    """The word, and the word without each of its letters. Two words with one typing error between them share one."""
+    """The word, and the word without each one of its letters. Two words that differ by one letter share such a text."""
     yield word
     if len(word) > _SHORT:
         for at in range(len(word)):

@@ -27,8 +27,8 @@ self.drawChecks = (() => {
   const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const own = (object, name) => (Object.prototype.hasOwnProperty.call(object, name) ? object[name] : undefined);
 
-  /** A JSON text as lottery.py reads it. Throws SyntaxError where a name stands twice in one object, because one program keeps the
-   * first and another the last, and for a number that is not written as a whole one. */
+  /** A JSON text as lottery.py reads it. Throws SyntaxError if a name stands twice in one object, because one program keeps the
+   * first value and another program the last. Throws it for a number that is not written as a whole number, too. */
   function parse(text) {
     let members = -1;
     const found = JSON.parse(text, function (_, value) {
@@ -47,7 +47,7 @@ self.drawChecks = (() => {
     const named = typeof sale === "string" || Number.isInteger(sale);
     if (!named || !isHash(transcript.commitment) || !isHash(secret) || !isObject(lines)) return false;
     const codes = Object.keys(lines);
-    // A half of a pair of UTF-16 has no UTF-8.
+    // One half of a surrogate pair cannot be written in UTF-8.
     if (!codes.every((code) => !/[\ud800-\udfff]/u.test(code) && isObject(lines[code]) && isCount(lines[code].cohort) && isHash(lines[code].seed))) return false;
     if (version === 1) return typeof beacon === "string" && isHex(beacon, beacon.length >> 1);
     const drand = beacon === null || (isObject(beacon) && isHash(beacon.chain) && isCount(beacon.round) && isHex(beacon.signature, 48) && isHash(beacon.randomness));
@@ -102,7 +102,7 @@ self.drawChecks = (() => {
    *
    * known: what was public before. sale; commitment; version; beacon (hash of the declared chain, "" for none); lines (as
    * the server shows them now); seen (roots by line that this browser saw before the numbers); round; frozen_at; chain
-   * (another one than quicknet). A file that lottery.py cannot read gets no other check. */
+   * (if it is not quicknet). If lottery.py cannot read the file, there is no other check. */
   async function ofTranscript(transcript, known) {
     const found = [];
     const add = (name, result, values) => found.push(check(name, result, values));
@@ -149,9 +149,9 @@ self.drawChecks = (() => {
   const isSame = (shown, { cohort, root, states }) =>
     shown && shown.root === root && shown.cohort === cohort && [0, 1, 2].every((state) => shown.states[state] === states[state]);
 
-  /** Checks that the leaves of all tickets give the roots: so no ticket is missing, and none was added.
+  /** Checks that the leaves of all tickets give the roots. Then no ticket is missing, and none was added.
    *
-   * read gives a tile of a line as bytes, null: it is not there, because the campaign was erased. */
+   * read gives a tile of a line as bytes, or null after the campaign was erased. */
   async function ofLeaves({ lines }, read) {
     const total = Object.keys(lines).reduce((sum, code) => sum + lines[code].cohort, 0);
     if (total > LEAVES_MAX) return check("all", null, { total });
@@ -164,7 +164,7 @@ self.drawChecks = (() => {
         if (!part) return check("all", null, { total });
         for (let at = 0; at < part.length; at += 32) leaves.push(part.subarray(at, at + 32));
       }
-      // Anyone can compute the leaf of a ticket that was never given: so these are counted, too.
+      // Anyone can compute the leaf of a ticket that was never given, so this check counts these leaves, too.
       const unused = await Promise.all(leaves.map((leaf, at) => sha256([0], bigEndian(at + 1, 8), [2])));
       const never = leaves.filter((leaf, at) => hex(leaf) === hex(unused[at])).length;
       if (leaves.length !== cohort || never !== states[2] || hex(await rootOver(leaves)) !== root) odd.push(code);
@@ -172,7 +172,7 @@ self.drawChecks = (() => {
     return check("all", !odd.length, { total, lines: odd.join(", ") });
   }
 
-  /** The head of the tree over these leaves: RFC 9162, section 2.1.1. A node without a neighbour moves up as it is. */
+  /** The root of the tree over these leaves: RFC 9162, section 2.1.1. A node without a neighbour moves up unchanged. */
   async function rootOver(leaves) {
     let level = leaves;
     while (level.length > 1) {
@@ -189,7 +189,7 @@ self.drawChecks = (() => {
     const follows = beacon.chain === chain.hash && isCount(frozen_at) && round === roundAfter(frozen_at, chain) && (!known.round || known.round === round);
     const hashed = await holds(async () => hex(await sha256(bytes(signature))) === randomness);
     const found = [check("round", follows, { round }), check("random", hashed)];
-    // Who has the key of another chain knows its rounds before they come.
+    // A person who has the key of another chain knows its rounds before they come.
     return found.concat(known.chain ? check("chain", null, { chain: chain.hash }) : check("signature", null, { round }));
   }
 

@@ -13,7 +13,7 @@
     Object.assign(stored, JSON.parse(localStorage.getItem("fs:" + sale)));
   } catch (_) {}
 
-  /** The answer of an address as text, null if there is none (404). Asks anew, because the draw changes all of it. */
+  /** The answer of an address, by default as text; null for 404. Does not use the cache, because the draw changes all answers. */
   async function read(url, as = "text") {
     const answer = await fetch(url, { headers: { Accept: "application/json, */*" }, cache: "no-cache" });
     if (answer.status === 404) return null;
@@ -21,7 +21,7 @@
     return answer[as]();
   }
 
-  /** The same as an object. What two programs may read in two ways is no answer. */
+  /** The same answer as an object. Throws Error for a text that two programs may read differently. */
   async function readJson(url) {
     const text = await read(url);
     try {

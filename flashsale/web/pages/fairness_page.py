@@ -126,7 +126,7 @@ def entering_table(data: Mapping[str, Any]) -> Table:
     """Units by when their buyers entered: equal bars mean that coming earlier was no advantage."""
     quarters = [row for row in data["by_entering"] if row["part"] != "later"]
     people, bought = (sum(row[name] for row in quarters) for name in ("people", "bought"))
-    # A buyer of two units would make the quarters differ more than this comparison says.
+    # If buyers may have two units, the quarters differ more by chance than this calculation says.
     comparable = data["headline"] is not None and data["headline"]["most"] == 1
     rows = [
         (
@@ -227,8 +227,8 @@ def units_table(data: Mapping[str, Any]) -> Table:
     ]
     head = [_("Line"), _("New"), _("Moved in"), _("Moved out"), _("Sold"), _("Unsold"), _("Held"), _("Came back")]
     note = _(
-        "Every unit is counted once: new and moved in, less moved out, are together as many as sold, unsold, held and "
-        "came back. Held: reserved, and not paid yet. Came back: of cancelled orders, and not on sale again yet."
+        "Every unit is counted once: new plus moved in, minus moved out, equals the sum of sold, unsold, held and came "
+        "back. Held: reserved, and not paid yet. Came back: of cancelled orders, and not on sale again yet."
     )
     return Table(_("Units"), head, rows, note)
 
@@ -267,8 +267,9 @@ def _concentration(data: Mapping[str, Any]) -> Table:
     note = _(
         "A holder is a phone, an address and so on that bought units. The limit per person was %(limit)s, counted by: "
         "%(axes)s. The other rows have no limit, because families share addresses and devices; the review looks at "
-        "them. With more than one: the part of the units left that holders of several have. A dash: one to four such "
-        "holders, whom a reader might recognise. Largest: the most units of one holder. Left: after cancellations."
+        "them. With more than one: the part of the remaining units that belongs to holders of more than one unit. A "
+        "dash: there are only one to four such holders, and a reader might recognise them. Largest: the most units of "
+        "one holder. Left: after cancellations."
     ) % {"limit": grouped(data["limit"]), "axes": ", ".join(limited) or "–"}
     head = [_("By"), _("With more than one"), _("Holders"), _("Largest"), _("Holders left"), _("Largest left")]
     bars = _bars([(row[0], (row[3], row[5])) for row in rows])
@@ -276,7 +277,7 @@ def _concentration(data: Mapping[str, Any]) -> Table:
 
 
 def _several(row: Mapping[str, Any] | None) -> str | None:
-    """The part of the units with holders of several; None if it was not counted, or if fewer than five have several."""
+    """The part of the units that belongs to holders of several units. None if not counted, or for one to four."""
     if row is None or row["units"] is None or not row["of"]:
         return None
     return f"{number_format(100 * row['units'] / row['of'], 1)} %"

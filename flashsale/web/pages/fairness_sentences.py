@@ -10,9 +10,9 @@ from flashsale.models import Sale
 
 
 def headline(data: Mapping[str, Any]) -> list[str]:
-    """The sale in one sentence, and what cancellations changed in a second one.
+    """The sale in one sentence. If orders were cancelled, a second sentence says so.
 
-    Empty for a report of a release that did not count this.
+    Empty for a report of an earlier release, which did not count these figures.
     """
     told = data["headline"]
     if told is None:
@@ -30,7 +30,7 @@ def headline(data: Mapping[str, Any]) -> list[str]:
 
 
 def _cancelled(data: Mapping[str, Any]) -> list[str]:
-    """How many of the bought units are no longer with their buyers, so that the first sentence does not mislead."""
+    """How many of the bought units were cancelled afterwards. Without it, the first sentence would mislead."""
     bought = sum(channel["bought"] for channel in data["channels"]) - _sold_again(data)
     kept = sum(channel["kept"] for channel in data["channels"])
     if kept == bought:
@@ -43,7 +43,7 @@ def _cancelled(data: Mapping[str, Any]) -> list[str]:
 
 
 def _sold_again(data: Mapping[str, Any]) -> int:
-    """Units that went back to their line during the sale. They are counted once, with the order that came after."""
+    """Units that went back to their line during the sale. Each counts once, with the later order."""
     return int(data["returned"].get("to_line", 0))
 
 
@@ -76,7 +76,7 @@ def kind_of_draw(sale: Sale) -> str:
 
 
 def verdicts(data: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
-    """The results of the checks, each with a sentence; None if there was nothing to check."""
+    """The results of the checks, each with a sentence. None: it could not be checked."""
     draw = data["draw"]
     if not draw["drawn"]:
         drawn = _("The line was never drawn.")

@@ -124,7 +124,7 @@ def own_receipt(request: HttpRequest, code: str) -> tuple[SaleCard, LineCard, di
 
 
 def other_chain(declared: str) -> dict[str, Any] | None:
-    """The chain that the scripts of the pages check against. None: quicknet, which they know, or no beacon."""
+    """The chain that the scripts of the pages check against. None if it is quicknet, which they know, or no chain."""
     chain = beacon.chain_of(declared)
     if chain is None or chain == QUICKNET_CHAIN:
         return None

@@ -41,8 +41,8 @@ class Command(BaseCommand):
             "--crowd",
             choices=CROWDS,
             default="first",
-            help="who buys in the sales; the second crowd was written without knowledge of the rules and of "
-            "the first one (default: %(default)s)",
+            help="the simulated people; the second crowd was written without knowledge of the rules and of "
+            "the first crowd (default: %(default)s)",
         )
         judging = " or ".join(f"{_span(crowd.judging_seeds)} ({name} crowd)" for name, crowd in CROWDS.items())
         making = " or ".join(_span(crowd.development_seeds) for crowd in CROWDS.values())

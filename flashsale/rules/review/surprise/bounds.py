@@ -35,9 +35,9 @@ OF_RELATIVES = (
 class Where:
     """Where the parcels of a group go, and whether its people show that they know each other.
 
-    `own_doors` says that each parcel goes to another home: a neighbour or a phone shop may have ordered for them.
-    `quarter` says that only a quarter brought them together, `wide` that they are more people than a home has, at a
-    place that names no reason.
+    `own_doors`: nearly every parcel goes to another home, so a neighbour or a phone shop may have ordered for all.
+    `quarter`: the people have only a quarter of a city in common. `wide`: they are more people than a home has, and
+    their address names no shared place.
     """
 
     one_door: bool

@@ -110,7 +110,7 @@ class Doors:
 
 
 def _names_a_place(address: str) -> bool:
-    """Whether an address says that people share it. A school or a shop beside the house does not count."""
+    """Whether an address names a place that many people share. A school or a shop beside the house does not count."""
     words = _WORDS.findall(address.casefold())
     return any(word in _PLACES and before not in HINTS for before, word in pairwise(["", *words]))
 

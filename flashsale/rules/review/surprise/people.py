@@ -15,7 +15,7 @@ from flashsale.rules.review.surprise.doors import Doors, is_registered
 
 _OF_ONE_PERSON = (Kind.DEVICE, Kind.PAYMENT, Kind.MAIL_DOMAIN)
 _STRANGERS_MIN = 3
-# More people share a carrier's network, and more still a pattern of mailboxes or a provider.
+# A value that more people share says nothing about them. The first bound is for networks, the second for other kinds.
 _FEW, _MANY = 40, 200
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
@@ -62,7 +62,7 @@ class Crowd:
         self.people = [Person(at, own) for at, own in enumerate(by_person.values())]
         self.having: dict[Value, list[int]] = defaultdict(list)
         self.lanes: dict[Hashable, list[int]] = defaultdict(list)
-        """The buyers in each street of a neighbourhood, whatever their house."""
+        """The buyers in each street of a neighbourhood, in all its houses."""
         self.counts: dict[str, Counter[Hashable]] = defaultdict(Counter)
         self.lengths: Counter[Hashable] = Counter()
         self._of_a_house: dict[str, bool] = {}
@@ -98,8 +98,9 @@ class Crowd:
     def _forget_what_strangers_share(self) -> None:
         """Removes devices, payments and mail domains that do not lead to one person in this sale.
 
-        A print may be that of a common phone, and a domain that of a provider. The people of such a value share nothing
-        else. One such value may belong to a ring that hides all else; several of a kind are the kind's way.
+        Many phones may have the same fingerprint, and a domain may be that of a mail provider. Most people with such a
+        value share nothing else. One such value may belong to a ring that hides everything else. If the sale has three
+        of one kind, strangers share values of this kind.
         """
         for kind in _OF_ONE_PERSON:
             strangers: dict[Hashable, set[int]] = {}
@@ -116,7 +117,7 @@ class Crowd:
                 self.having[kind, value] = [at for at in self.having[kind, value] if at not in alone]
 
     def _shares_more(self, at: int, people: Sequence[int], kind: Kind) -> bool:
-        """Whether a person shares more than this kind of value with another one of these people."""
+        """Whether a person shares a value of another kind, too, with one of these people."""
         own = self.people[at].values
         for other in people:
             if other == at:
@@ -183,7 +184,7 @@ class Crowd:
         }
 
     def is_home(self, door: Hashable) -> bool:
-        """Whether no more people than a home has order to a door, and none of them names a shared place."""
+        """Whether no more people than a home has order to a door, and the door is no shared place."""
         return len(self.having[Kind.ADDRESS, door]) <= self.rules.private_people and door not in self.doors.named
 
     def _is_of_a_house(self, domain: str) -> bool:
