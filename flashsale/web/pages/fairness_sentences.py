@@ -81,9 +81,9 @@ def verdicts(data: Mapping[str, Any]) -> list[tuple[bool | None, str]]:
     if not draw["drawn"]:
         drawn = _("The line was never drawn.")
     elif draw["verified"]:
-        drawn = _("The draw followed from the secret whose fingerprint was published before.")
+        drawn = _("The draw followed from what was published before: each check of it is true.")
     else:
-        drawn = _("The draw did not follow from the secret whose fingerprint was published before.")
+        drawn = _("The draw did not follow from what was published before: at least one check of it is false.")
     balanced = all(_is_balanced(line["units"]) for line in data["lines"])
     units = _("Every unit is accounted for.") if balanced else _("The units do not add up.")
     return [(draw["verified"] if draw["drawn"] else None, drawn), _order(data), (balanced, units)]
