@@ -1,8 +1,9 @@
-"""Everything from 0001_books to 0056_former_address in one step, for a database that is empty.
+"""Makes all tables of 0001_books to 0056_former_address in one step, in an empty database.
 
-The single migrations need 14 s of a core on the way to the same tables, because Django builds all models again for most
-of their steps. A database that has some of them goes on with the rest of them. One that has all of them counts as
-having this one. `tests/models/test_migrations.py` compares the tables, constraints, triggers and rights of both ways.
+The single migrations make the same tables, but need 14 s of a core, because Django builds all models again for most of
+their steps. A database that has some of the single migrations gets the rest of them. In a database that has all of
+them, this one counts as applied. `tests/models/test_migrations.py` compares the tables, constraints, triggers and
+rights of both ways.
 """
 
 import uuid

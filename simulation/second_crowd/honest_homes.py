@@ -154,7 +154,7 @@ def neighbours(town: Town) -> None:
 
 
 def neighbours_of(town: Town, kind: str, base: Home, people: int) -> None:
-    """People around a home. A chat tells 45 of 100 such groups; a fifth shares a connection that a neighbour sells on."""
+    """People around a home. A chat tells 45 of 100 such groups; a fifth shares the connection of a neighbour."""
     dice, winners = town.dice, town.moments.winners(people)
     shared = dice.network() if dice.chance(0.22) else None
     sku, channel = town.sku(), town.channel()

@@ -42,7 +42,7 @@ ANSWERS: dict[str, bytes] = {
     "a date of no calendar": http(b"{}", "Date: Mon, 99 Foo 99999 99:99:99 GMT"),
     "an hour to wait": http(b"{}", "Retry-After: 3600", status="429 Too Many Requests"),
     "no such round": http(b'{"error": "EOF"}', status="404 Not Found"),
-    "a status of nobody": http(b"{}", status="999 What"),
+    "an unknown status": http(b"{}", status="999 What"),
     "compressed": http(b"\x1f\x8b\x08\x00", "Content-Encoding: gzip"),
     "no signature": http(b"{}"),
     "a signature that is null": of(None),

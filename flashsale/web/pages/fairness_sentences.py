@@ -55,7 +55,7 @@ def _duration(seconds: int) -> str:
 
 
 def kind_of_draw(sale: Sale) -> str:
-    """What the order of the line follows from, for a reader who does not know the versions of the draw."""
+    """Says what the order of the line follows from. The reader need not know the versions of the draw."""
     if not sale.commits_entries:
         return _("Kind of draw (version 1): the order follows from a secret that was fixed before people entered.")
     if not sale.beacon:
@@ -104,7 +104,7 @@ def _order(data: Mapping[str, Any]) -> tuple[bool | None, str]:
             "each number was called first."
         )
         return None, text % counted
-    return True, _("The order was kept: none of %(count)d reservations came before its number was called.") % counted
+    return True, _("The order was kept: each of the %(count)d reservations came after its number was called.") % counted
 
 
 def _is_balanced(units: Mapping[str, int]) -> bool:
